@@ -1,0 +1,223 @@
+//! How a node proxies: the part of a `NodeProxyPlan` that a `ProxyProfile` can set. Absent means the default, here in code:
+//! a default in the schema would be stored by the API server and rewritten by us for ever.
+
+use ipnet::IpNet;
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// The settable part of a node's plan. Every field is optional.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxySettings {
+    /// Which part of the kernel carries Services: nftables (the default), iptables or ipvs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Mode")]
+    pub mode: Option<Mode>,
+    /// The IP families that are proxied; both when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-validations" = [{"rule": "self.size() == 1 || self[0] != self[1]", "message": "must not name a family twice"}]))]
+    pub ip_families: Option<Vec<IpFamily>>,
+    /// How traffic of this node's own pods is told from other traffic; what is not local is masqueraded on its way to a cluster IP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_local: Option<DetectLocal>,
+    /// The mark bit for masquerading, and whether all traffic to cluster IPs is masqueraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masquerade: Option<Masquerade>,
+    /// On which of the node's addresses node ports answer; the node's primary addresses when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_port_addresses: Option<NodePortAddresses>,
+    /// Settings of nftables mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nftables: Option<NftablesSettings>,
+    /// Settings of ipvs mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipvs: Option<IpvsSettings>,
+    /// Sizes and timeouts of connection tracking; what is absent is left as the node has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conntrack: Option<ConntrackSettings>,
+    /// How often the agent writes, and how often it compares the kernel with the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncSettings>,
+    /// Which Services: those whose label service.kubernetes.io/service-proxy-name has this value; those without the label when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub proxy_name: Option<String>,
+    /// While true the agent writes nothing to the kernel; what is there stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+}
+
+/// Which part of the kernel carries Services.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// nf_tables, kernel 5.13 or newer.
+    #[default]
+    Nftables,
+    /// iptables, legacy or nft.
+    Iptables,
+    /// IP virtual server.
+    Ipvs,
+}
+
+/// An IP family, in Kubernetes' spelling.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum IpFamily {
+    /// IP version 4.
+    IPv4,
+    /// IP version 6.
+    IPv6,
+}
+
+/// How traffic of this node's pods is recognised.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.mode != 'ClusterCIDR' || has(self.clusterCIDRs) && self.clusterCIDRs.size() > 0", "message": "clusterCIDRs is required for mode ClusterCIDR", "fieldPath": ".clusterCIDRs"},
+    {"rule": "self.mode == 'ClusterCIDR' || !has(self.clusterCIDRs)", "message": "clusterCIDRs goes with mode ClusterCIDR only", "fieldPath": ".clusterCIDRs"},
+    {"rule": "(self.mode == 'BridgeInterface' || self.mode == 'InterfaceNamePrefix') == has(self.interface)", "message": "interface is required for the modes BridgeInterface and InterfaceNamePrefix, and goes with them only", "fieldPath": ".interface"},
+]))]
+pub struct DetectLocal {
+    /// By source range (ClusterCIDR, NodeCIDR), by interface (BridgeInterface, InterfaceNamePrefix), or not at all (None).
+    pub mode: DetectLocalMode,
+    /// For ClusterCIDR: the ranges that all pods' addresses come from.
+    #[serde(rename = "clusterCIDRs", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::cidrs")]
+    pub cluster_cidrs: Vec<IpNet>,
+    /// For BridgeInterface: the bridge's name. For InterfaceNamePrefix: how the names of pods' interfaces begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::interface")]
+    pub interface: Option<String>,
+}
+
+/// The ways to recognise traffic of this node's pods.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum DetectLocalMode {
+    /// The source lies in one of `clusterCIDRs`.
+    ClusterCIDR,
+    /// The source lies in one of the node's pod ranges.
+    NodeCIDR,
+    /// The packet came in through this bridge.
+    BridgeInterface,
+    /// The packet came in through an interface whose name begins so.
+    InterfaceNamePrefix,
+    /// Nothing is recognised, and nothing masqueraded for being foreign.
+    #[default]
+    None,
+}
+
+/// Masquerading of proxied traffic.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Masquerade {
+    /// Which bit of the packet mark says "masquerade"; 14 (0x4000) when absent. No other bit is touched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31))]
+    pub bit: Option<u8>,
+    /// Masquerade all traffic to cluster IPs; only what is not local when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+}
+
+/// The addresses on which node ports answer.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "(self.type == 'CIDRs') == (has(self.cidrs) && self.cidrs.size() > 0)", "message": "cidrs is required for type CIDRs, and goes with it only", "fieldPath": ".cidrs"},
+]))]
+pub struct NodePortAddresses {
+    /// Primary: the node's addresses of its Node object. All: every local address but loopback. CIDRs: local addresses in `cidrs`.
+    #[serde(rename = "type")]
+    pub kind: NodePortAddressesType,
+    /// For CIDRs: the ranges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::cidrs")]
+    pub cidrs: Vec<IpNet>,
+}
+
+/// Which of the node's addresses.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum NodePortAddressesType {
+    /// The addresses of the Node object.
+    #[default]
+    Primary,
+    /// Every local address but loopback.
+    All,
+    /// Local addresses inside given ranges.
+    CIDRs,
+}
+
+/// Settings of nftables mode.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NftablesSettings {
+    /// Own the table where the kernel can (6.9), so that nobody else can change or flush it; true when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_owner: Option<bool>,
+}
+
+/// Settings of ipvs mode.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IpvsSettings {
+    /// The scheduler, a kernel module's name without its prefix; rr when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z]{2,8}$"))]
+    pub scheduler: Option<String>,
+    /// Answer ARP only for addresses of the interface that is asked; false when absent.
+    #[serde(rename = "strictARP", skip_serializing_if = "Option::is_none")]
+    pub strict_arp: Option<bool>,
+}
+
+/// Connection tracking: what is absent is left as the node has it.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConntrackSettings {
+    /// Connections per processor, for nf_conntrack_max.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1048576))]
+    pub max_per_core: Option<u32>,
+    /// The least nf_conntrack_max, whatever the number of processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1073741824))]
+    pub min: Option<u32>,
+    /// How long an idle established TCP connection is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub tcp_established_timeout: Option<Duration>,
+    /// How long a TCP connection in CLOSE_WAIT is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub tcp_close_wait_timeout: Option<Duration>,
+}
+
+/// How often the agent writes and reads.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncSettings {
+    /// The least time between two writes to the kernel; none (0s) when absent: a change costs microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub min_period: Option<Duration>,
+    /// How often the kernel is read back and compared with the plan; 30s when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub verify_period: Option<Duration>,
+    /// Whether a difference found is repaired (the default) or only reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DriftPolicy")]
+    pub drift: Option<DriftPolicy>,
+}
+
+/// What to do about a kernel that differs from the plan.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum DriftPolicy {
+    /// Write the difference, and say so.
+    #[default]
+    Repair,
+    /// Say so, and write nothing.
+    Observe,
+}
