@@ -1,0 +1,69 @@
+//! Renders the Helm chart with the real helm and installs what came out, as a GitOps tool would. It writes no manifest of its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::run;
+use crate::control_plane::ControlPlane;
+use crate::tools::{Tool, repository};
+
+/// A chart with the values to render it with.
+#[derive(Debug, Clone)]
+pub struct Chart {
+    path: PathBuf,
+    release: String,
+    namespace: String,
+    values: Vec<(String, String)>,
+}
+
+impl Chart {
+    /// Our chart with its default values, as release `pointsman` in namespace `pointsman-system`.
+    pub fn pointsman() -> Self {
+        Self::new(repository().join("charts/pointsman"))
+    }
+
+    /// Any chart.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            release: "pointsman".into(),
+            namespace: "pointsman-system".into(),
+            values: vec![],
+        }
+    }
+
+    /// Sets one value, named as helm's `--set` names it.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.values.push((name.into(), value.into()));
+        self
+    }
+
+    /// The namespace that the release is meant for.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The rendered manifests as YAML. It needs no cluster.
+    pub fn render(&self) -> Result<String> {
+        let mut command = Command::new(Tool::Helm.path()?);
+        command.args(["template", &self.release]).arg(&self.path).args(["--namespace", &self.namespace]);
+        for (name, value) in &self.values {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        run(&mut command)?.success()
+    }
+
+    /// Renders it, makes its namespace, applies all and waits until the kinds are served. Deployments and the like are stored too; without
+    /// kube-controller-manager nothing comes of them.
+    pub fn install(&self, control_plane: &ControlPlane) -> Result<()> {
+        let manifests = self.render()?;
+        let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n", self.namespace);
+        control_plane.apply(&namespace)?;
+        control_plane.apply(&manifests)?;
+        let wait =
+            ["wait", "--for=condition=Established", "--timeout=30s", "customresourcedefinitions", "--all"];
+        control_plane.kubectl(&wait).map(drop)
+    }
+}

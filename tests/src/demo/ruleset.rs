@@ -1,0 +1,67 @@
+//! The kernel's rules as seen from outside, by `nft` and by the generation that the kernel counts; and what an intruder does to them. It
+//! never asks our own programs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
+
+use crate::command::{Outcome, run};
+use crate::netns::Netns;
+
+/// The families that the table `pointsman` stands in.
+pub const FAMILIES: [&str; 2] = ["ip", "ip6"];
+
+/// Runs one nft command in a namespace, and tells how it ended.
+pub fn nft(netns: &Netns, command: &str) -> Result<Outcome> {
+    run(netns.command("nft").args(command.split_whitespace()))
+}
+
+/// The table as `nft` lists it.
+pub fn list(netns: &Netns, family: &str) -> Result<String> {
+    nft(netns, &format!("list table {family} pointsman"))?.success()
+}
+
+/// All that both tables hold, one line an element or rule: order says nothing in a hash table, and the flags line only who the owner is.
+pub fn contents(netns: &Netns) -> Result<BTreeSet<String>> {
+    let mut lines = BTreeSet::new();
+    for family in FAMILIES {
+        let mut part = String::new();
+        for line in list(netns, family)?.lines().map(str::trim) {
+            if line.ends_with('{') && !line.starts_with("elements") {
+                part = line.to_owned();
+            }
+            if !line.starts_with("flags") && !line.starts_with('#') {
+                let entries = line.trim_start_matches("elements = {").trim_end_matches('}').split(", ");
+                lines.extend(
+                    entries.map(|entry| format!("{family} {part} {}", entry.trim().trim_end_matches(','))),
+                );
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The number of transactions that the kernel has committed in this namespace (nf_tables' NFT_MSG_GETGEN, uapi/linux/netfilter/nf_tables.h).
+pub fn generation(netns: &Netns) -> Result<u32> {
+    netns.enter(ask_for_generation)?
+}
+
+fn ask_for_generation() -> Result<u32> {
+    const GET_GENERATION: u16 = (10 << 8) | 16;
+    const REQUEST: u16 = 1;
+    // struct nlmsghdr, then struct nfgenmsg: family, version and resource are all zero.
+    let mut question = Vec::from(20_u32.to_ne_bytes());
+    question.extend(GET_GENERATION.to_ne_bytes());
+    question.extend(REQUEST.to_ne_bytes());
+    question.extend([0; 12]);
+    let mut socket = Socket::new(NETLINK_NETFILTER).context("open a netlink socket")?;
+    socket.bind_auto().context("bind a netlink socket")?;
+    socket.send_to(&question, &SocketAddr::new(0, 0), 0).context("ask for the ruleset's generation")?;
+    let (answer, _) = socket.recv_from_full().context("read the ruleset's generation")?;
+    // The first attribute, NFTA_GEN_ID: length, type and a number in network order.
+    ensure!(answer.get(22..24) == Some(&1_u16.to_ne_bytes()), "no generation in {answer:?}");
+    let id = answer.get(24..28).context("a generation that was cut off")?;
+    Ok(u32::from_be_bytes(id.try_into()?))
+}

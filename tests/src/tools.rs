@@ -1,0 +1,64 @@
+//! Finds the programs that the suites run: the pinned ones of `tests/tools`, and our own. It builds nothing: make does.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// A program that `tests/tools` pins and builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// The store of the API server.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The command line of Kubernetes, of the API server's own version.
+    Kubectl,
+    /// The proxy that the benches compare with.
+    KubeProxy,
+    /// Renders and installs the chart.
+    Helm,
+}
+
+impl Tool {
+    /// The file name of the program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::Kubectl => "kubectl",
+            Self::KubeProxy => "kube-proxy",
+            Self::Helm => "helm",
+        }
+    }
+
+    /// Where the program stands: in the folder of `KUBEBUILDER_ASSETS`, else where `make tools` puts it.
+    pub fn path(self) -> Result<PathBuf> {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let folders = assets.into_iter().chain([repository().join("target/tools/bin")]);
+        folders
+            .map(|folder| folder.join(self.name()))
+            .find(|path| path.is_file())
+            .with_context(|| format!("{} is not built: run `make tools`", self.name()))
+    }
+}
+
+/// The root of the source tree that this harness was built from.
+pub fn repository() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// One of our own binaries (`pointsman-controller`, `pointsman-agent`), of the same build profile as the running program, so that a
+/// release bench never measures a debug agent.
+pub fn own_binary(name: &str) -> Result<PathBuf> {
+    let running = std::env::current_exe().context("find the running program")?;
+    let Some(mut folder) = running.parent() else { bail!("{} has no folder", running.display()) };
+    if folder.ends_with("deps") {
+        folder = folder.parent().unwrap_or(folder);
+    }
+    let path = folder.join(name);
+    if !path.is_file() {
+        bail!("{} is not built: run `make build` (for `make bench`: its release profile)", path.display());
+    }
+    Ok(path)
+}
