@@ -1,0 +1,22 @@
+//! What is needed of a Node. No logic.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// A Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its InternalIP addresses, the first of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The ranges that its pods get their addresses from.
+    pub pod_cidrs: Vec<IpNet>,
+    /// Its zone.
+    pub zone: Option<String>,
+    /// It is being deleted, or drained by the cluster autoscaler (KEP-3836).
+    pub leaving: bool,
+}

@@ -1,0 +1,16 @@
+//! Model → plans: one Service into its `ServiceProxyPlan` and shards, one Node into its `NodeProxyPlan`, and what was refused.
+
+mod addresses;
+mod conflicts;
+mod endpoints;
+mod node;
+mod refuse;
+mod service;
+mod shards;
+mod summary;
+
+pub use addresses::Policy;
+pub use conflicts::{Claim, Claims, Frontend, Verdict};
+pub use node::plan_node;
+pub use refuse::refused;
+pub use service::{ServicePlan, ServicePlanInput, claims, held_by, plan_service};

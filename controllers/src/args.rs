@@ -1,0 +1,201 @@
+//! The command line. Parses and explains; decides nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use pointsman_crds::{Duration, names};
+
+/// Plans what the nodes of a cluster must do for its Services, and writes EndpointSlices.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman-controller", version, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller against an API server until SIGTERM
+    Run(Box<RunArgs>),
+    /// Print the plans that the controller would write for Services, Pods, Nodes, EndpointSlices and ServiceCIDRs in files
+    Plan(Box<PlanArgs>),
+    /// Print the CustomResourceDefinitions of this version
+    Crds,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Reach the API server by this kubeconfig; without it by KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and the Pod's token
+    #[arg(long, env = "POINTSMAN_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the Lease by which one replica leads
+    #[arg(long, env = "POINTSMAN_LEASE_NAMESPACE", default_value = "kube-system", value_name = "NAMESPACE")]
+    pub lease_namespace: String,
+    /// Name of that Lease
+    #[arg(long, env = "POINTSMAN_LEASE_NAME", default_value = names::LEASE, value_name = "NAME")]
+    pub lease_name: String,
+    /// Name of this replica in the Lease and in Events; the host name and process ID if absent
+    #[arg(long, env = "POINTSMAN_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Where /healthz and /readyz answer
+    #[arg(long, env = "POINTSMAN_HEALTH_ADDRESS", default_value = "0.0.0.0:10266", value_name = "ADDRESS:PORT")]
+    pub health_address: SocketAddr,
+    /// Where /metrics answers
+    #[arg(long, env = "POINTSMAN_METRICS_ADDRESS", default_value = "127.0.0.1:10267", value_name = "ADDRESS:PORT")]
+    pub metrics_address: SocketAddr,
+    /// Format of the log
+    #[arg(long, env = "POINTSMAN_LOG_FORMAT", value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug, trace), or directives as in `info,kube=debug`
+    #[arg(long, env = "POINTSMAN_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub log_level: String,
+    /// How Services become plans.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Manifests: YAML or JSON, several documents or Lists in one
+    #[arg(short, long = "file", required = true, num_args = 1.., value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Of all Nodes print only the plan of this one
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// How Services become plans.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
+}
+
+/// How Services become plans, and how nodes shall proxy.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Manage: write EndpointSlices from Services and Pods. Consume: read those that another controller writes
+    #[arg(long, env = "POINTSMAN_ENDPOINT_SLICES", value_enum, ignore_case = true, default_value = "Manage", value_name = "MODE")]
+    pub endpoint_slices: EndpointSlices,
+    /// Which part of the nodes' kernels carries Services
+    #[arg(long, env = "POINTSMAN_MODE", value_enum, default_value = "nftables", value_name = "MODE")]
+    pub mode: ModeArg,
+    /// The IP families that are proxied
+    #[arg(long, env = "POINTSMAN_IP_FAMILIES", value_enum, ignore_case = true, value_delimiter = ',', default_value = "IPv4,IPv6", value_name = "FAMILIES")]
+    pub ip_families: Vec<FamilyArg>,
+    /// How traffic of a node's own pods is recognised
+    #[arg(long, env = "POINTSMAN_DETECT_LOCAL_MODE", value_enum, ignore_case = true, default_value = "NodeCIDR", value_name = "MODE")]
+    pub detect_local_mode: DetectArg,
+    /// For ClusterCIDR: the ranges that all pods' addresses come from
+    #[arg(long, env = "POINTSMAN_CLUSTER_CIDRS", value_delimiter = ',', value_name = "CIDRS")]
+    pub cluster_cidrs: Vec<IpNet>,
+    /// For BridgeInterface the bridge, for InterfaceNamePrefix how the names of pods' interfaces begin
+    #[arg(long, env = "POINTSMAN_POD_INTERFACE", value_name = "NAME")]
+    pub pod_interface: Option<String>,
+    /// Bit of the packet mark that says "masquerade"
+    #[arg(long, env = "POINTSMAN_MASQUERADE_BIT", value_parser = clap::value_parser!(u8).range(0..=31), default_value = "14", value_name = "BIT")]
+    pub masquerade_bit: u8,
+    /// Masquerade all traffic to cluster IPs
+    #[arg(long, env = "POINTSMAN_MASQUERADE_ALL")]
+    pub masquerade_all: bool,
+    /// Where node ports answer: Primary (the addresses of the Node object), All, or ranges
+    #[arg(long, env = "POINTSMAN_NODE_PORT_ADDRESSES", default_value = "Primary", value_name = "Primary|All|CIDRS")]
+    pub node_port_addresses: String,
+    /// The ranges that external IPs of Services may come from; without any, external IPs are refused (CVE-2020-8554)
+    #[arg(long, env = "POINTSMAN_ALLOWED_EXTERNAL_IPS", value_delimiter = ',', value_name = "CIDRS")]
+    pub allowed_external_ips: Vec<IpNet>,
+    /// Which Services the nodes take: those with this value of the label service.kubernetes.io/service-proxy-name; those without
+    /// the label if absent
+    #[arg(long, env = "POINTSMAN_PROXY_NAME", value_name = "NAME")]
+    pub proxy_name: Option<String>,
+    /// Whether agents own their nftables table (kernel 6.9), so that nobody else can change it
+    #[arg(long, env = "POINTSMAN_TABLE_OWNER", default_value = "true", action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub table_owner: bool,
+    /// Least time between two writes to a node's kernel
+    #[arg(long, env = "POINTSMAN_MIN_SYNC_PERIOD", value_parser = duration, default_value = "0s", value_name = "DURATION")]
+    pub min_sync_period: Duration,
+    /// How often agents read the kernel back and compare it with the plan
+    #[arg(long, env = "POINTSMAN_VERIFY_PERIOD", value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    pub verify_period: Duration,
+    /// What agents do about a kernel that differs from the plan
+    #[arg(long, env = "POINTSMAN_DRIFT", value_enum, ignore_case = true, default_value = "Repair", value_name = "POLICY")]
+    pub drift: DriftArg,
+}
+
+/// The format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+/// Who writes EndpointSlices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum EndpointSlices {
+    /// We do
+    Manage,
+    /// Another controller does
+    Consume,
+}
+
+/// A mode, as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// nf_tables
+    Nftables,
+    /// iptables
+    Iptables,
+    /// IP virtual server
+    Ipvs,
+}
+
+/// A family, as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum FamilyArg {
+    /// IP version 4
+    #[value(name = "IPv4")]
+    Ipv4,
+    /// IP version 6
+    #[value(name = "IPv6")]
+    Ipv6,
+}
+
+/// How local traffic is recognised, as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DetectArg {
+    /// By --cluster-cidrs
+    #[value(name = "ClusterCIDR")]
+    ClusterCidr,
+    /// By the node's pod ranges
+    #[value(name = "NodeCIDR")]
+    NodeCidr,
+    /// By the bridge named by --pod-interface
+    #[value(name = "BridgeInterface")]
+    BridgeInterface,
+    /// By --pod-interface, the beginning of a name
+    #[value(name = "InterfaceNamePrefix")]
+    InterfaceNamePrefix,
+    /// Not at all
+    #[value(name = "None")]
+    None,
+}
+
+/// What to do about drift, as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum DriftArg {
+    /// Write the difference, and say so
+    Repair,
+    /// Only say so
+    Observe,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: Duration = text.parse().map_err(|error| format!("{error}; write it as 500ms, 30s or 1m"))?;
+    if duration.is_negative() { Err("a duration cannot be negative".to_owned()) } else { Ok(duration) }
+}

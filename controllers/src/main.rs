@@ -1,0 +1,42 @@
+//! `pointsman-controller`: wiring only.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use pointsman_controllers::args::{Cli, Command, PlanArgs};
+use pointsman_controllers::{offline, settings};
+use pointsman_crds::crd;
+
+fn plan(args: &PlanArgs) -> anyhow::Result<()> {
+    let policy = settings::policy(&args.proxy);
+    let settings = settings::settings(&args.proxy)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let node = args.node.as_deref();
+    offline::print_plans(&args.files, node, policy, &settings, &mut out, &mut io::stderr().lock())?;
+    out.flush().context("write the plans")
+}
+
+fn crds() -> anyhow::Result<()> {
+    for definition in crd::definitions().context("build the kinds")? {
+        let yaml = serde_saphyr::to_string(&definition).context("write the kinds as YAML")?;
+        writeln!(io::stdout().lock(), "---\n{}", yaml.trim_end()).context("write the kinds")?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(_) => Ok(()),
+        Command::Plan(args) => plan(&args),
+        Command::Crds => crds(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pointsman-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

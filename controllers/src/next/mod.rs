@@ -1,0 +1,8 @@
+//! Index → the writes that are missing for one Service or one Node, now. Synchronous and without a client; called again after
+//! every acknowledgement until nothing is missing.
+
+mod node;
+mod service;
+
+pub use node::{HEARTBEAT_LIMIT, NodeWork, node_work};
+pub use service::{PlanWrite, ServiceWork, SliceWrites, service_work};

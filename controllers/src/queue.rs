@@ -1,0 +1,217 @@
+//! Who is to be looked at, and when again after a failure. Takes the time as an argument; knows no API server.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use pointsman_planner::model::Time;
+
+/// The first and the longest wait after a failure.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In line.
+    Ready,
+    /// Being written. `again`: something changed meanwhile.
+    Running { again: bool },
+    /// After a failure, until then.
+    Waiting(Instant),
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    failures: u32,
+    trigger: Option<Time>,
+}
+
+/// Keys that need to be looked at: each once at a time, in order of arrival, for ever until it succeeds.
+pub struct Queue<K> {
+    entries: BTreeMap<K, Entry>,
+    ready: VecDeque<K>,
+    waiting: BTreeSet<(Instant, K)>,
+    random: RandomState,
+}
+
+impl<K: Ord + Clone> Default for Queue<K> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            random: RandomState::new(),
+        }
+    }
+}
+
+impl<K: Ord + Clone> Queue<K> {
+    /// `key` needs to be looked at, because of a change at `trigger`. A change ends the wait after a failure.
+    pub fn mark(&mut self, key: &K, trigger: Option<Time>) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            self.entries.insert(key.clone(), Entry { place: Place::Ready, failures: 0, trigger });
+            self.ready.push_back(key.clone());
+            return;
+        };
+        entry.trigger = match (entry.trigger, trigger) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match entry.place {
+            Place::Ready => {}
+            Place::Running { .. } => entry.place = Place::Running { again: true },
+            Place::Waiting(until) => {
+                entry.place = Place::Ready;
+                self.waiting.remove(&(until, key.clone()));
+                self.ready.push_back(key.clone());
+            }
+        }
+    }
+
+    /// The next key, and the oldest change that it answers to. It is running until it has succeeded or failed.
+    pub fn take(&mut self, now: Instant) -> Option<(K, Option<Time>)> {
+        while let Some((_, key)) = self.waiting.first().filter(|(until, _)| *until <= now).cloned() {
+            self.mark(&key, None);
+        }
+        let key = self.ready.pop_front()?;
+        let entry = self.entries.get_mut(&key)?;
+        entry.place = Place::Running { again: false };
+        Some((key, entry.trigger))
+    }
+
+    /// Nothing is missing for `key`.
+    pub fn settled(&mut self, key: &K) {
+        match self.entries.get(key).map(|entry| entry.place) {
+            Some(Place::Running { again: true }) => self.again(key, true),
+            Some(_) | None => drop(self.entries.remove(key)),
+        }
+    }
+
+    /// `key` was written, and is to be looked at again at once.
+    pub fn written(&mut self, key: &K) {
+        self.again(key, false);
+    }
+
+    fn again(&mut self, key: &K, is_settled: bool) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.place = Place::Ready;
+            entry.failures = 0;
+            if is_settled {
+                entry.trigger = None;
+            }
+            self.ready.push_front(key.clone());
+        }
+    }
+
+    /// `key` could not be written. Returns how often in a row. It is looked at again after a while that doubles each time.
+    pub fn failed(&mut self, key: &K, now: Instant) -> u32 {
+        let Some(entry) = self.entries.get_mut(key) else { return 0 };
+        entry.failures = entry.failures.saturating_add(1);
+        if entry.place == (Place::Running { again: true }) && entry.failures == 1 {
+            entry.place = Place::Ready;
+            self.ready.push_back(key.clone());
+            return entry.failures;
+        }
+        let doubled = FIRST_WAIT.saturating_mul(1 << (entry.failures - 1).min(16));
+        // A spread of a quarter keeps thousands of failed keys from coming back in the same moment.
+        let spread = (self.random.hash_one((entry.failures, now)) % 256) as f64 / 1024.0;
+        let until = now + doubled.min(LONGEST_WAIT).mul_f64(1.0 - spread);
+        entry.place = Place::Waiting(until);
+        self.waiting.insert((until, key.clone()));
+        entry.failures
+    }
+
+    /// When somebody's wait is over.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.waiting.first().map(|(until, _)| *until)
+    }
+
+    /// How many are not settled.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many wait after a failure.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether all are settled.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Forgets everything but what is running.
+    pub fn clear(&mut self) {
+        self.ready.clear();
+        self.waiting.clear();
+        self.entries.retain(|_, entry| matches!(entry.place, Place::Running { .. }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_looked_at_once_at_a_time_and_again_if_it_changed_meanwhile() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.mark(&"a", Some(Time(7)));
+        queue.mark(&"a", Some(Time(3)));
+        queue.mark(&"b", None);
+        assert_eq!(queue.take(now), Some(("a", Some(Time(3)))));
+        queue.mark(&"a", None);
+        assert_eq!(queue.take(now), Some(("b", None)));
+        assert_eq!(queue.take(now), None);
+        queue.settled(&"a");
+        assert_eq!(queue.take(now), Some(("a", None)));
+        queue.settled(&"a");
+        queue.settled(&"b");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_fails_is_tried_for_ever_with_longer_and_longer_waits() {
+        let mut now = Instant::now();
+        let mut queue = Queue::default();
+        queue.mark(&"a", Some(Time(1)));
+        let mut last = Duration::ZERO;
+        for failure in 1..=20 {
+            assert_eq!(queue.take(now), Some(("a", Some(Time(1)))), "failure {failure}");
+            assert_eq!(queue.failed(&"a", now), failure);
+            assert_eq!(queue.take(now), None);
+            let wait = queue.next_due().unwrap() - now;
+            assert!(wait <= LONGEST_WAIT && wait >= last.mul_f64(0.74), "{wait:?} after {last:?}");
+            (last, now) = (wait, now + wait);
+        }
+        assert!(last >= LONGEST_WAIT.mul_f64(0.74));
+    }
+
+    #[test]
+    fn a_change_ends_the_wait() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.mark(&"a", None);
+        queue.take(now);
+        queue.failed(&"a", now);
+        queue.mark(&"a", None);
+        assert_eq!(queue.take(now), Some(("a", None)));
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn clearing_keeps_what_is_being_written() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.mark(&"running", None);
+        queue.take(now);
+        queue.mark(&"ready", None);
+        queue.clear();
+        assert_eq!((queue.len(), queue.take(now)), (1, None));
+        queue.settled(&"running");
+        assert!(queue.is_empty());
+    }
+}

@@ -1,0 +1,31 @@
+//! Logs, to standard error.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+
+/// Why logging cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The directives make no sense.
+    #[error("--log-level={0:?} is neither a level nor directives as in info,kube=debug: {1}")]
+    Level(String, String),
+    /// Something else logs already.
+    #[error("set up the log: {0}")]
+    Init(String),
+}
+
+/// Logs from here on.
+///
+/// # Errors
+/// If `level` cannot be read.
+pub fn init(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|error| TelemetryError::Level(level.to_owned(), error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let result = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    result.map_err(|error| TelemetryError::Init(error.to_string()))
+}

@@ -1,0 +1,170 @@
+//! What can go wrong with a write, and what that means for the next try.
+
+use std::time::Duration;
+
+use kube::core::Status;
+
+use crate::metrics::Operation;
+
+/// Why a write did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The API server said no.
+    #[error("{operation} {kind} {name}: {}", .status.message)]
+    Refused {
+        /// What was tried.
+        operation: Operation,
+        /// On which kind.
+        kind: &'static str,
+        /// On which object.
+        name: String,
+        /// What the API server answered.
+        status: Box<Status>,
+    },
+    /// The API server could not be reached, or its answer could not be read.
+    #[error("{operation} {kind} {name}: {source}")]
+    Unreachable {
+        /// What was tried.
+        operation: Operation,
+        /// On which kind.
+        kind: &'static str,
+        /// On which object.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The API server did not answer.
+    #[error("{operation} {kind} {name}: no answer within {limit:?}")]
+    Timeout {
+        /// What was tried.
+        operation: Operation,
+        /// On which kind.
+        kind: &'static str,
+        /// On which object.
+        name: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The API server stored something else.
+    #[error(
+        "the API server stored another {kind} {name} than was written: its definition of the kind is older than this \
+         controller, or an admission webhook changes it"
+    )]
+    Altered {
+        /// The kind.
+        kind: &'static str,
+        /// The object.
+        name: String,
+    },
+    /// The object is deleted, and held by finalizers.
+    #[error("delete {kind} {name}: held by the finalizers {finalizers}; they must be removed by who set them")]
+    Held {
+        /// The kind.
+        kind: &'static str,
+        /// The object.
+        name: String,
+        /// Which.
+        finalizers: String,
+    },
+}
+
+/// What an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The object is not there.
+    Absent,
+    /// What we know is older than what is stored: the watch will tell.
+    Stale,
+    /// An object of that name is there.
+    Taken,
+    /// The namespace is being deleted: nothing is missing there any more.
+    NamespaceGone,
+    /// The object is not acceptable, and will not be at the next try either.
+    Invalid,
+    /// The API server stored something else than was written.
+    Altered,
+    /// Anything else: worth another try.
+    Failed,
+}
+
+impl Class {
+    /// The class as it stands in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Stale => "stale",
+            Self::Taken => "taken",
+            Self::NamespaceGone => "namespace_gone",
+            Self::Invalid => "invalid",
+            Self::Altered => "altered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl WriteError {
+    /// The error of a request.
+    pub fn api(operation: Operation, kind: &'static str, name: &str, source: kube::Error) -> Self {
+        let name = name.to_owned();
+        match source {
+            kube::Error::Api(status) => Self::Refused { operation, kind, name, status },
+            source => Self::Unreachable { operation, kind, name, source: Box::new(source) },
+        }
+    }
+
+    /// What it means.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused { operation, status, .. } => classify(*operation, status),
+            Self::Altered { .. } => Class::Altered,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Held { .. } => Class::Failed,
+        }
+    }
+}
+
+fn classify(operation: Operation, status: &Status) -> Class {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let of_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");
+    match status.code {
+        // Since Kubernetes 1.17 the cause says so; a status without causes has only its text.
+        403 if causes.clone().any(|cause| cause.reason == "NamespaceTerminating") => Class::NamespaceGone,
+        // A namespace that is gone altogether answers a creation with "not found".
+        404 if operation == Operation::Create && of_namespace => Class::NamespaceGone,
+        404 => Class::Absent,
+        409 if status.reason == "AlreadyExists" => Class::Taken,
+        409 => Class::Stale,
+        422 => Class::Invalid,
+        _ => Class::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::{StatusCause, StatusDetails};
+
+    use super::*;
+
+    #[test]
+    fn answers_mean_what_they_mean() {
+        let cases = [
+            (Operation::Create, 403, "Forbidden", "NamespaceTerminating", Class::NamespaceGone),
+            (Operation::Create, 403, "Forbidden", "", Class::Failed),
+            (Operation::Create, 404, "NotFound", "namespaces", Class::NamespaceGone),
+            (Operation::Create, 404, "NotFound", "", Class::Absent),
+            (Operation::Update, 404, "NotFound", "", Class::Absent),
+            (Operation::Delete, 404, "NotFound", "", Class::Absent),
+            (Operation::Create, 409, "AlreadyExists", "", Class::Taken),
+            (Operation::Update, 409, "Conflict", "", Class::Stale),
+            (Operation::Delete, 409, "Conflict", "", Class::Stale),
+            (Operation::Create, 422, "Invalid", "FieldValueInvalid", Class::Invalid),
+            (Operation::Update, 429, "TooManyRequests", "", Class::Failed),
+            (Operation::Update, 500, "InternalError", "", Class::Failed),
+        ];
+        for (operation, code, reason, cause, expected) in cases {
+            let causes = vec![StatusCause { reason: cause.to_owned(), ..StatusCause::default() }];
+            let details = Some(StatusDetails { causes, kind: cause.to_owned(), ..StatusDetails::default() });
+            let status = Status { code, reason: reason.to_owned(), details, ..Status::default() };
+            assert_eq!(classify(operation, &status), expected, "{operation} {code} {reason} {cause}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! ServiceProxyPlans: the writes of one Service, in their order. The first that fails ends them.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, Patch};
+use pointsman_crds::names::{ANNOTATION_TRIGGER_TIME, LABEL_SERVICE};
+use pointsman_crds::{ServiceProxyPlan, ServiceProxyPlanSpec, ServiceProxyPlanStatus};
+use pointsman_planner::model::{Service, ServiceKey, Slice, Time};
+use serde_json::{Value, json};
+
+use super::{Ack, Batch, Class, Regarding, WriteError, Writer, item, merge, patch, post};
+use crate::index::{self, Item, StoredPlan};
+use crate::metrics::Operation;
+use crate::next::PlanWrite;
+use crate::object;
+
+const KIND: &str = "ServiceProxyPlan";
+
+impl Writer {
+    /// Makes the writes of a Service that exists.
+    pub async fn plans(&self, service: &Service, writes: Vec<PlanWrite>) -> Batch {
+        let mut batch = Batch { acks: Vec::new(), taken: None, result: Ok(()) };
+        let api: Api<ServiceProxyPlan> = Api::namespaced(self.client.clone(), &service.key.namespace);
+        for write in writes {
+            match self.plan(&api, service, write).await {
+                Ok(ack) => batch.acks.push(ack),
+                Err(error) => {
+                    batch.result = Err(error);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    /// Deletes what an absent Service has left behind, once the API server says that it is absent.
+    pub async fn leftovers(&self, key: &ServiceKey, plans: Vec<Arc<StoredPlan>>, slices: Vec<Arc<Slice>>) -> Batch {
+        let mut batch = Batch { acks: Vec::new(), taken: None, result: Ok(()) };
+        batch.result = self.delete_leftovers(key, plans, slices, &mut batch.acks).await;
+        batch
+    }
+
+    async fn delete_leftovers(
+        &self,
+        key: &ServiceKey,
+        plans: Vec<Arc<StoredPlan>>,
+        slices: Vec<Arc<Slice>>,
+        acks: &mut Vec<Ack>,
+    ) -> Result<(), WriteError> {
+        if !self.is_gone(key).await? {
+            // It was created again, and the watch has not told yet: when it does, this is looked at anew.
+            return Ok(());
+        }
+        let api: Api<ServiceProxyPlan> = Api::namespaced(self.client.clone(), &key.namespace);
+        for stored in plans {
+            acks.push(self.delete_plan(&api, &key.namespace, &stored).await?);
+        }
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
+        for stored in slices {
+            acks.extend(self.delete_slice(&api, key.namespace.clone(), &stored).await?);
+        }
+        Ok(())
+    }
+
+    async fn plan(
+        &self,
+        api: &Api<ServiceProxyPlan>,
+        service: &Service,
+        write: PlanWrite,
+    ) -> Result<Ack, WriteError> {
+        match write {
+            PlanWrite::Create { name, spec, trigger } => {
+                let plan = object::service_plan(service, &name, *spec, trigger);
+                match self.request(Operation::Create, KIND, &name, api.create(&post(), &plan)).await {
+                    // Somebody made it before us: from now on it is known, and brought into form.
+                    Err(error) if error.class() == Class::Taken => {
+                        let found = self.request(Operation::Get, KIND, &name, api.get(&name)).await?;
+                        Ok(Ack::Plan(item(found)))
+                    }
+                    answer => compare(&plan.spec, answer?),
+                }
+            }
+            PlanWrite::Update { stored, spec, trigger } => {
+                let body = update(service, &stored, &spec, trigger);
+                let params = patch();
+                let request = api.patch(&stored.name, &params, &body);
+                compare(&spec, self.request(Operation::Update, KIND, &stored.name, request).await?)
+            }
+            PlanWrite::Status { stored, refused, winners } => {
+                let body = Patch::Merge(json!({
+                    "metadata": precondition(&stored),
+                    "status": ServiceProxyPlanStatus { refused: refused.clone() },
+                }));
+                let body = if refused.is_some() { body } else { without_refusals(&stored) };
+                let params = patch();
+                let request = api.patch_status(&stored.name, &params, &body);
+                let answer = self.request(Operation::Status, KIND, &stored.name, request).await?;
+                if let Some(refused) = &refused {
+                    self.reporter.refused(&Regarding::service(&service.key, Some(&service.uid)), refused);
+                }
+                for winner in winners {
+                    let note = format!("Service {} claims an address of this Service, and is refused it", service.key);
+                    self.reporter.warn(Regarding::service(&winner, None), "Plan", "FrontendConflict", &note);
+                }
+                let answer: Item<StoredPlan> = item(answer);
+                match answer.value.as_ref().is_some_and(|stored| stored.refused == refused) {
+                    true => Ok(Ack::Plan(answer)),
+                    false => Err(WriteError::Altered { kind: KIND, name: answer.key.1 }),
+                }
+            }
+            PlanWrite::Delete { stored } => self.delete_plan(api, &service.key.namespace, &stored).await,
+        }
+    }
+
+    async fn delete_plan(
+        &self,
+        api: &Api<ServiceProxyPlan>,
+        namespace: &str,
+        stored: &StoredPlan,
+    ) -> Result<Ack, WriteError> {
+        self.delete(api, KIND, &stored.name, &stored.uid, &stored.resource_version).await?;
+        Ok(Ack::PlanDeleted((namespace.to_owned(), stored.name.clone()), stored.uid.clone()))
+    }
+}
+
+fn precondition(stored: &StoredPlan) -> Value {
+    json!({"uid": stored.uid, "resourceVersion": stored.resource_version})
+}
+
+fn without_refusals(stored: &StoredPlan) -> Patch<Value> {
+    Patch::Merge(json!({"metadata": precondition(stored), "status": {"refused": null}}))
+}
+
+fn update(
+    service: &Service,
+    stored: &StoredPlan,
+    spec: &ServiceProxyPlanSpec,
+    trigger: Option<Time>,
+) -> Patch<Value> {
+    let mut metadata = precondition(stored);
+    if let Value::Object(fields) = &mut metadata {
+        fields.insert("labels".to_owned(), json!({LABEL_SERVICE: service.key.name}));
+        fields.insert("annotations".to_owned(), json!({ANNOTATION_TRIGGER_TIME: trigger.map(index::rfc3339)}));
+        fields.insert("ownerReferences".to_owned(), json!([object::owned_by_service(service)]));
+    }
+    Patch::Merge(json!({"metadata": metadata, "spec": merge::diff_of(&stored.spec, spec)}))
+}
+
+fn compare(written: &ServiceProxyPlanSpec, answer: ServiceProxyPlan) -> Result<Ack, WriteError> {
+    let stored: Item<StoredPlan> = item(answer);
+    match stored.value.as_ref().is_some_and(|stored| stored.spec == *written) {
+        true => Ok(Ack::Plan(stored)),
+        false => Err(WriteError::Altered { kind: KIND, name: stored.key.1 }),
+    }
+}
