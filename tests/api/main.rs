@@ -1,0 +1,35 @@
+//! What the kinds, the roles, the policies and the chart do on a real API server. Every trial shares one control plane, and works in
+//! objects of its own names.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::Arguments;
+
+mod allowed;
+mod bad_objects;
+mod chart;
+mod forbidden;
+mod good_objects;
+mod reading;
+mod request;
+mod samples;
+mod suite;
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let suite = Arc::new(suite::Suite::start()?);
+    let tables = [
+        good_objects::trials(&suite),
+        bad_objects::trials(&suite),
+        reading::trials(&suite),
+        forbidden::trials(&suite),
+        allowed::trials(&suite),
+        chart::trials(&suite),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, tables.into_iter().flatten().collect());
+    // Not by `exit`, which would leave the control plane's folder behind.
+    drop(suite);
+    Ok(conclusion.exit_code())
+}
