@@ -5,9 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use pointsman_controllers::args::{Cli, Command, PlanArgs};
+use pointsman_controllers::args::{Cli, Command, PlanArgs, RunArgs};
 use pointsman_controllers::{offline, settings};
 use pointsman_crds::crd;
+
+fn run(args: RunArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    Ok(runtime.block_on(pointsman_controllers::run(args))?)
+}
 
 fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let policy = settings::policy(&args.proxy);
@@ -28,7 +33,7 @@ fn crds() -> anyhow::Result<()> {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(_) => Ok(()),
+        Command::Run(args) => run(*args),
         Command::Plan(args) => plan(&args),
         Command::Crds => crds(),
     };

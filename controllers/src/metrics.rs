@@ -97,8 +97,6 @@ pub struct Metrics {
     pub first_pass_seconds: Gauge<f64, AtomicU64>,
     /// Slices of ours.
     pub num_endpoint_slices: Gauge,
-    /// Slices that ours could be packed into.
-    pub desired_endpoint_slices: Gauge,
     /// Endpoints in slices of ours.
     pub endpoints_desired: Gauge,
 }
@@ -119,7 +117,6 @@ impl Metrics {
             leader: Gauge::default(),
             first_pass_seconds: Gauge::default(),
             num_endpoint_slices: Gauge::default(),
-            desired_endpoint_slices: Gauge::default(),
             endpoints_desired: Gauge::default(),
         };
         let mut registry = Registry::default();
@@ -147,11 +144,6 @@ impl Metrics {
         slices.register("changes", "EndpointSlices written", self.slice_changes.clone());
         slices.register("syncs", "Services whose slices were looked at", self.syncs.clone());
         slices.register("num_endpoint_slices", "EndpointSlices of ours", self.num_endpoint_slices.clone());
-        slices.register(
-            "desired_endpoint_slices",
-            "EndpointSlices that ours could be packed into",
-            self.desired_endpoint_slices.clone(),
-        );
         slices.register("endpoints_desired", "Endpoints in EndpointSlices of ours", self.endpoints_desired.clone());
     }
 

@@ -132,7 +132,7 @@ mod tests {
                     let bounded = match fields.get("type").and_then(Value::as_str) {
                         Some("string") => any(&["maxLength", "enum", "pattern"]),
                         Some("array") => any(&["maxItems"]),
-                        Some("integer") => any(&["maximum", "format"]) || any(&["minimum"]),
+                        Some("integer") => any(&["maximum", "minimum", "format"]),
                         Some("object") => any(&["properties", "maxProperties"]),
                         _ => true,
                     };

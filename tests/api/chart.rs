@@ -21,7 +21,7 @@ const RIGHTS: &str = "\
 pointsman-agent apiextensions.k8s.io customresourcedefinitions nodeproxyplans.pointsman.dev,serviceproxyplans.pointsman.dev: get
 pointsman-agent pointsman.dev nodeproxyplans,serviceproxyplans: get,list,watch
 pointsman-agent pointsman.dev nodeproxyplans/status: get,update,patch
-pointsman-controller  endpoints,nodes,pods,services: get,list,watch
+pointsman-controller  nodes,pods,services: get,list,watch
 pointsman-controller  nodes/finalizers,services/finalizers: update
 pointsman-controller apiextensions.k8s.io customresourcedefinitions \
 nodeproxyplans.pointsman.dev,proxyprofiles.pointsman.dev,serviceproxyplans.pointsman.dev: get
@@ -29,8 +29,7 @@ pointsman-controller discovery.k8s.io endpointslices: get,list,watch,create,upda
 pointsman-controller events.k8s.io events: create,patch
 pointsman-controller networking.k8s.io servicecidrs: get,list,watch
 pointsman-controller pointsman.dev nodeproxyplans,serviceproxyplans: get,list,watch,create,update,patch,delete
-pointsman-controller pointsman.dev nodeproxyplans/status,proxyprofiles/status,serviceproxyplans/status: get,update,patch
-pointsman-controller pointsman.dev proxyprofiles: get,list,watch
+pointsman-controller pointsman.dev nodeproxyplans/status,serviceproxyplans/status: get,update,patch
 pointsman-system/pointsman-controller coordination.k8s.io leases pointsman-controller: get,update,patch
 pointsman-system/pointsman-controller coordination.k8s.io leases: create
 pointsman-view pointsman.dev serviceproxyplans: get,list,watch";

@@ -158,6 +158,7 @@ fn controller_on_others() -> Vec<Act> {
         ("patches a Node's status", touch("node/north/status"), "cannot patch"),
         ("changes a Pod's status", touch("pod@shop/x/status"), "cannot patch"),
         ("deletes a Pod", delete("pod@shop/x"), "cannot delete"),
+        ("lists Endpoints", get("endpoints"), "cannot list"),
         ("writes a ProxyProfile", create("pxp", profile("x")), "cannot create"),
         ("changes a ProxyProfile", touch("pxp/x"), "cannot patch"),
         ("changes a kind", touch("crd/nodeproxyplans.pointsman.dev"), "cannot patch"),

@@ -101,7 +101,7 @@ fn shows(suite: &Suite, what: &str, expected: &[&str]) -> Result<()> {
             &create("pxp", plan("ProxyProfile", json!({"name": "east-shown"}), full_profile())),
         )?;
         let status = json!({"status": {"nodes": {"matched": 40, "updated": 12, "ready": 11}}});
-        suite.must(Who::Controller, &merge("pxp/east-shown/status", status))?;
+        suite.must(Who::Admin, &merge("pxp/east-shown/status", status))?;
     }
     let arguments: Vec<&str> = ["get"].into_iter().chain(what.split(' ')).collect();
     let text = suite.control_plane.kubectl(&arguments)?;

@@ -155,8 +155,17 @@ fn ask_udp(target: SocketAddr, limit: Duration) -> std::io::Result<String> {
     socket.set_read_timeout(Some(limit))?;
     // Connected, so that a rejection comes back as an error.
     socket.connect(target)?;
-    socket.send(b"who is there?\n")?;
+    unless_filtered(socket.send(b"who is there?\n"))?;
     read_line(|buffer| socket.recv(buffer))
+}
+
+/// A datagram that the sender's own node drops or rejects fails to be sent (EPERM) in both cases; which it was is seen by waiting: a
+/// rejection comes as an error like any other.
+pub fn unless_filtered(sent: std::io::Result<usize>) -> std::io::Result<()> {
+    match sent {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        sent => sent.map(drop),
+    }
 }
 
 /// An answer is one short line, and comes in one piece.
@@ -177,8 +186,7 @@ pub fn classify(error: std::io::Error) -> Result<Reply> {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Ok(Reply::Refused),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Ok(Reply::Unreachable),
-        // A packet that its own node drops on the way out is told to the sender's socket (EPERM), and to nobody else.
-        ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::PermissionDenied => Ok(Reply::Silence),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Ok(Reply::Silence),
         _ => Err(error.into()),
     }
 }

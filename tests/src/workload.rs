@@ -97,6 +97,10 @@ impl RunningPod {
 
     /// Writes the status of a running pod that passes its readiness probe, or does not.
     pub fn report(&self, control_plane: &ControlPlane, ready: bool) -> Result<()> {
+        let container = json!({
+            "name": "server", "ready": ready, "started": true, "restartCount": 0, "state": { "running": {} },
+            "image": "none.invalid/server", "imageID": "",
+        });
         let ready = if ready { "True" } else { "False" };
         let addresses = self.network.addresses().map(|address| json!({ "ip": address.to_string() }));
         let status = json!({ "status": {
@@ -104,6 +108,7 @@ impl RunningPod {
             "hostIP": self.node_address,
             "podIP": self.network.v4.to_string(),
             "podIPs": addresses,
+            "containerStatuses": [container],
             "conditions": [
                 { "type": "ContainersReady", "status": ready },
                 { "type": "Ready", "status": ready },

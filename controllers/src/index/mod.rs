@@ -64,6 +64,15 @@ impl Dirty {
     }
 }
 
+/// How many slices and endpoints are ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnSlices {
+    /// Slices.
+    pub stored: i64,
+    /// Endpoints in them.
+    pub endpoints: i64,
+}
+
 /// All that is known of the cluster.
 #[derive(Default)]
 pub struct Index {
@@ -219,6 +228,31 @@ impl Index {
             (<StoredPlan as Indexed>::KIND, self.plans.len()),
             (<StoredNodePlan as Indexed>::KIND, self.node_plans.len()),
         ]
+    }
+
+    /// Marks everything as dirty: every Service and Node that is there or has left something behind.
+    pub fn mark_all(&mut self) {
+        self.mark_all_services();
+        for service in self.services.values() {
+            self.dirty.service(&service.key, Some(service.created));
+        }
+        let plans = self.plans.keys().into_iter();
+        let plans = plans.map(|(namespace, name)| ServiceKey::new(namespace, service_plan::service_of(&name)));
+        for key in plans.chain(self.slices_of.keys().cloned()).collect::<BTreeSet<_>>() {
+            self.dirty.service(&key, None);
+        }
+        self.dirty.nodes.extend(self.nodes.keys().cloned());
+        self.dirty.nodes.extend(self.node_plans.iter().map(|plan| plan.name.clone()));
+    }
+
+    /// How many slices and endpoints are ours.
+    pub fn own_slices(&self) -> OwnSlices {
+        let mut own = OwnSlices::default();
+        for slice in self.slices.iter().filter(|slice| slice.is_ours()) {
+            own.stored += 1;
+            own.endpoints += i64::try_from(slice.content.endpoints.len()).unwrap_or_default();
+        }
+        own
     }
 
     fn mark_all_services(&mut self) {

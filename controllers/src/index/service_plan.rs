@@ -41,7 +41,7 @@ impl Versioned for StoredPlan {
 }
 
 /// The Service that a plan of this name belongs to: a shard's name goes on after a dot.
-fn service_of(plan: &str) -> &str {
+pub fn service_of(plan: &str) -> &str {
     plan.split('.').next().unwrap_or(plan)
 }
 

@@ -9,7 +9,7 @@ use pointsman_planner::plan::plan_node;
 use crate::index::{Index, StoredNodePlan};
 
 /// An agent that has not written for this long does not live, in nanoseconds: ten minutes, two heartbeats.
-pub const HEARTBEAT_LIMIT: i64 = 600 * 1_000_000_000;
+const HEARTBEAT_LIMIT: i64 = 600 * 1_000_000_000;
 
 /// The next write for one Node.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ pub fn node_work(index: &Index, name: &str, settings: &ProxySettings, now: Time)
         Some(alive) if stored.alive != Some(alive) => NodeWork::Alive { stored, alive },
         Some(_) | None => NodeWork::Nothing,
     }
+}
+
+/// The Nodes whose condition AgentAlive is another than the heartbeat says at the time `now`.
+pub fn heartbeats_to_tell(index: &Index, now: Time) -> Vec<String> {
+    let outdated = |plan: &&Arc<StoredNodePlan>| is_alive(plan, now).is_some_and(|alive| plan.alive != Some(alive));
+    index.node_plans().filter(outdated).map(|plan| plan.name.clone()).collect()
 }
 
 /// Whether the agent lives; `None` while a new plan waits for its first sign of life.

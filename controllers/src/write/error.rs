@@ -112,6 +112,16 @@ impl WriteError {
         }
     }
 
+    /// Whether it befell an EndpointSlice.
+    pub fn is_about_slices(&self) -> bool {
+        let (Self::Refused { kind, .. }
+        | Self::Unreachable { kind, .. }
+        | Self::Timeout { kind, .. }
+        | Self::Altered { kind, .. }
+        | Self::Held { kind, .. }) = self;
+        *kind == "EndpointSlice"
+    }
+
     /// What it means.
     pub fn class(&self) -> Class {
         match self {

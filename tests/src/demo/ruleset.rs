@@ -23,24 +23,29 @@ pub fn list(netns: &Netns, family: &str) -> Result<String> {
     nft(netns, &format!("list table {family} pointsman"))?.success()
 }
 
-/// All that both tables hold, one line an element or rule: order says nothing in a hash table, and the flags line only who the owner is.
+/// All rules and elements of both tables, each with the chain, set or map that it stands in: their order says nothing in a hash table.
+/// What says no more than who wrote the table, and when, is left out.
 pub fn contents(netns: &Netns) -> Result<BTreeSet<String>> {
-    let mut lines = BTreeSet::new();
+    let mut contents = BTreeSet::new();
     for family in FAMILIES {
-        let mut part = String::new();
-        for line in list(netns, family)?.lines().map(str::trim) {
-            if line.ends_with('{') && !line.starts_with("elements") {
-                part = line.to_owned();
-            }
-            if !line.starts_with("flags") && !line.starts_with('#') {
-                let entries = line.trim_start_matches("elements = {").trim_end_matches('}').split(", ");
-                lines.extend(
-                    entries.map(|entry| format!("{family} {part} {}", entry.trim().trim_end_matches(','))),
-                );
+        let listed = list(netns, family)?;
+        let mut part = "";
+        for line in listed.lines().map(str::trim) {
+            match line.strip_suffix('{') {
+                Some(head) if !line.starts_with("table") => part = head,
+                _ if line.is_empty()
+                    || line == "}"
+                    || line.starts_with("table")
+                    || line.starts_with("flags") => {}
+                _ if part.starts_with("set revision") => {}
+                _ => {
+                    let elements = line.trim_start_matches("elements = {").trim_end_matches([' ', ',', '}']);
+                    contents.insert(format!("{family} {part}{}", elements.trim()));
+                }
             }
         }
     }
-    Ok(lines)
+    Ok(contents)
 }
 
 /// The number of transactions that the kernel has committed in this namespace (nf_tables' NFT_MSG_GETGEN, uapi/linux/netfilter/nf_tables.h).

@@ -59,10 +59,10 @@ fn reach(story: &mut Story, stage: &Stage) -> Result<()> {
         ("pod client", stage.pod("client")?, "http://10.96.0.80/", "10.244.2.2"),
         ("pod client", stage.pod("client")?, "http://[fd00:96::80]/", "fd00:244:2::2"),
         ("pod client", stage.pod("client")?, "http://10.200.0.13:30080/", "10.200.0.13"),
-        ("node-1", &first.netns, "http://10.96.0.80/", "10.200.0.11"),
-        ("node-1", &first.netns, "http://[fd00:96::80]/", "fd00:200::11"),
+        ("node-1", &first.netns, "http://10.96.0.80/", "10.244.1.1"),
+        ("node-1", &first.netns, "http://[fd00:96::80]/", "fd00:244:1::1"),
         ("node-3", &third.netns, "http://10.200.0.13:30080/", "10.200.0.13"),
-        ("outside", stage.outside(), "http://10.200.0.11:30080/", "10.200.0.11"),
+        ("outside", stage.outside(), "http://10.200.0.11:30080/", "10.244.1.1"),
         ("outside", stage.outside(), "http://10.200.0.13:30080/", "10.200.0.13"),
         ("outside", stage.outside(), "http://[fd00:200::13]:30080/", "fd00:200::13"),
     ];

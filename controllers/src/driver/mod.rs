@@ -1,0 +1,282 @@
+//! The loop: takes steps of the watches and acknowledgements of writes into the index, and sends out the writes that `next`
+//! finds missing, at most one batch a Service or Node at a time. It alone owns the index; nothing here waits for a write.
+
+mod outcome;
+mod scope;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use pointsman_crds::ProxySettings;
+use pointsman_planner::model::{ServiceKey, Time};
+use tokio::sync::{Notify, mpsc, watch as channel};
+use tokio::task::JoinSet;
+
+use crate::health::Health;
+use crate::index::Index;
+use crate::metrics::Metrics;
+use crate::next::{self, NodeWork, ServiceWork};
+use crate::queue::Queue;
+use crate::watch::Change;
+use crate::write::{Batch, Writer};
+use scope::Scope;
+
+/// How many Services and Nodes are written at once.
+const IN_FLIGHT: usize = 32;
+/// How many steps of watches are taken before writes are sent out again.
+const STEPS: usize = 1024;
+/// How often heartbeats and gauges are looked at.
+const TICK: Duration = Duration::from_secs(5);
+/// How long writes that are under way may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A Service's slices and plans.
+    Service(ServiceKey),
+    /// A Node's plan.
+    Node(String),
+}
+
+/// What the driver is connected to.
+pub struct Connections {
+    /// Steps of the watches.
+    pub steps: mpsc::Receiver<Change>,
+    /// Whether this replica leads.
+    pub leads: channel::Receiver<bool>,
+    /// What is wrong with the stored kinds.
+    pub schema: channel::Receiver<Option<String>>,
+    /// Asks for another look at the stored kinds.
+    pub look_again: Arc<Notify>,
+    /// What the driver says of itself.
+    pub health: channel::Sender<Health>,
+    /// The end.
+    pub stop: channel::Receiver<bool>,
+}
+
+/// The state of the loop.
+pub struct Driver {
+    index: Index,
+    settings: ProxySettings,
+    writer: Writer,
+    metrics: Arc<Metrics>,
+    connections: Connections,
+    queue: Queue<Target>,
+    running: JoinSet<(Target, Batch)>,
+    scope: Scope,
+    waiting_for: BTreeSet<&'static str>,
+    taken: BTreeMap<ServiceKey, BTreeSet<String>>,
+    altered: BTreeMap<Target, String>,
+    leads: bool,
+    /// Since when it leads and knows the whole cluster.
+    begun: Option<Instant>,
+}
+
+impl Driver {
+    /// A driver of an empty index, which waits for the first list of all `kinds`.
+    pub fn new(
+        index: Index,
+        settings: ProxySettings,
+        writer: Writer,
+        metrics: Arc<Metrics>,
+        connections: Connections,
+        kinds: Vec<&'static str>,
+    ) -> Self {
+        Self {
+            index,
+            settings,
+            writer,
+            metrics,
+            connections,
+            queue: Queue::default(),
+            running: JoinSet::new(),
+            scope: Scope::default(),
+            waiting_for: kinds.into_iter().collect(),
+            taken: BTreeMap::new(),
+            altered: BTreeMap::new(),
+            leads: false,
+            begun: None,
+        }
+    }
+
+    /// Runs until it is told to stop, and the writes under way have ended.
+    pub async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        while !*self.connections.stop.borrow() {
+            self.begin();
+            self.send_out();
+            self.tell();
+            let due = self.queue.next_due().filter(|_| self.may_write());
+            let retry = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(step) = self.connections.steps.recv() => self.take_steps(step),
+                Some(ended) = self.running.join_next() => self.take_ended(ended),
+                _ = self.connections.leads.changed() => self.take_leadership(),
+                _ = self.connections.schema.changed() => {}
+                _ = self.connections.stop.changed() => {}
+                _ = tick.tick() => self.look_round(),
+                () = retry => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Writes only if it leads, knows the whole cluster, and the stored kinds are right.
+    fn may_write(&self) -> bool {
+        self.begun.is_some() && self.connections.schema.borrow().is_none()
+    }
+
+    fn take_steps(&mut self, first: Change) {
+        let more = std::iter::from_fn(|| self.connections.steps.try_recv().ok()).take(STEPS);
+        for step in std::iter::once(first).chain(more) {
+            let completed = step.apply(&mut self.index);
+            if let Some(kind) = completed.filter(|kind| self.waiting_for.remove(kind)) {
+                tracing::info!(kind, waiting_for = ?self.waiting_for, "the first list is complete");
+            }
+        }
+        self.mark_dirty();
+    }
+
+    fn mark_dirty(&mut self) {
+        let dirty = self.index.take_dirty();
+        if self.begun.is_none() {
+            return;
+        }
+        for (key, trigger) in dirty.services {
+            self.scope.changed(&self.index, &key);
+            self.queue.mark(&Target::Service(key), trigger);
+        }
+        for name in dirty.nodes {
+            self.queue.mark(&Target::Node(name), None);
+        }
+    }
+
+    fn take_leadership(&mut self) {
+        self.leads = *self.connections.leads.borrow_and_update();
+        self.metrics.leader.set(i64::from(self.leads));
+        if !self.leads {
+            self.begun = None;
+            self.queue.clear();
+            self.scope = Scope::default();
+            self.altered.clear();
+        }
+    }
+
+    /// A new leader that knows the whole cluster looks at everything once. What is as it should be is not written.
+    fn begin(&mut self) {
+        if !self.leads || !self.waiting_for.is_empty() || self.begun.is_some() {
+            return;
+        }
+        self.begun = Some(Instant::now());
+        self.index.mark_all();
+        let dirty = self.index.take_dirty();
+        self.scope.begin(dirty.services.keys());
+        for (key, trigger) in dirty.services {
+            self.queue.mark(&Target::Service(key), trigger);
+        }
+        for name in dirty.nodes {
+            self.queue.mark(&Target::Node(name), None);
+        }
+    }
+
+    fn send_out(&mut self) {
+        while self.may_write() && self.running.len() < IN_FLIGHT {
+            let Some((target, trigger)) = self.queue.take(Instant::now()) else { return };
+            match &target {
+                Target::Service(key) => self.send_service(key.clone(), trigger),
+                Target::Node(name) => self.send_node(name.clone()),
+            }
+        }
+    }
+
+    fn send_service(&mut self, key: ServiceKey, trigger: Option<Time>) {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        let target = Target::Service(key.clone());
+        let taken = self.taken.get(&key).unwrap_or(&NONE);
+        let writer = self.writer.clone();
+        match next::service_work(&self.index, &key, taken, trigger) {
+            ServiceWork::Nothing => {
+                self.metrics.synced("success");
+                self.settle_service(&key);
+            }
+            ServiceWork::Slices(work) => {
+                self.running.spawn(async move { (target, writer.slices(work).await) });
+            }
+            ServiceWork::Plans(service, writes) => {
+                self.running.spawn(async move { (target, writer.plans(&service, writes).await) });
+            }
+            ServiceWork::Leftovers { plans, slices } => {
+                self.running.spawn(async move { (target, writer.leftovers(&key, plans, slices).await) });
+            }
+        }
+    }
+
+    fn send_node(&mut self, name: String) {
+        let target = Target::Node(name.clone());
+        let work = next::node_work(&self.index, &name, &self.settings, now());
+        if matches!(work, NodeWork::Create { .. }) && !self.scope.is_whole() {
+            self.queue.settled(&target);
+            self.scope.park(name);
+            return;
+        }
+        if matches!(work, NodeWork::Nothing) {
+            self.altered.remove(&target);
+            self.queue.settled(&target);
+            return;
+        }
+        let writer = self.writer.clone();
+        self.running.spawn(async move { (target, writer.node(work).await) });
+    }
+
+    fn look_round(&mut self) {
+        for name in next::heartbeats_to_tell(&self.index, now()) {
+            if self.begun.is_some() {
+                self.queue.mark(&Target::Node(name), None);
+            }
+        }
+        for (kind, count) in self.index.sizes() {
+            self.metrics.known(kind, count);
+        }
+        let slices = self.index.own_slices();
+        self.metrics.num_endpoint_slices.set(slices.stored);
+        self.metrics.endpoints_desired.set(slices.endpoints);
+    }
+
+    fn tell(&self) {
+        let first = |_: &Instant| self.queue.is_empty() && self.metrics.first_pass_seconds.get() == 0.0;
+        if let Some(since) = self.begun.filter(first) {
+            let seconds = since.elapsed().as_secs_f64();
+            self.metrics.first_pass_seconds.set(seconds);
+            tracing::info!(seconds, "everything is as it should be");
+        }
+        self.metrics.pending.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
+        self.metrics.failing.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
+        let altered = self.altered.iter().map(|(target, problem)| (format!("{target:?}"), problem.clone())).collect();
+        self.connections.health.send_replace(Health {
+            alive: Instant::now(),
+            waiting_for: self.waiting_for.iter().copied().collect(),
+            schema: self.connections.schema.borrow().clone(),
+            altered,
+            leader: self.leads,
+        });
+    }
+
+    async fn finish(mut self) {
+        let rest = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, rest).await.is_err() {
+            tracing::warn!("writes that were under way are abandoned: the next leader looks at everything anyway");
+        }
+    }
+}
+
+fn now() -> Time {
+    Time(i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default())
+}

@@ -1,0 +1,144 @@
+//! `pointsman-controller run`: connects the parts and waits for the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch as channel};
+
+use crate::args::RunArgs;
+use crate::driver::{Connections, Driver};
+use crate::health::{self, Health, ListenError};
+use crate::index::Index;
+use crate::lease::{self, Candidate};
+use crate::metrics::Metrics;
+use crate::settings::{self, FlagError};
+use crate::write::{Reporter, Writer};
+use crate::{schema, telemetry, watch};
+
+/// Why the controller does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The flags contradict one another.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The kubeconfig cannot be used.
+    #[error("read the kubeconfig {0}: {1}")]
+    Kubeconfig(String, kube::config::KubeconfigError),
+    /// There is no way to the API server.
+    #[error("find the API server: {0}; give --kubeconfig, or run in a Pod with a ServiceAccount token")]
+    NoCluster(kube::config::InClusterError),
+    /// The API server's address or credentials cannot be used.
+    #[error("connect to the API server: {0}")]
+    Connect(Box<kube::Error>),
+    /// The API server does not answer, or does not let us in.
+    #[error("reach the API server at {0}: {1}")]
+    Reach(String, Box<kube::Error>),
+    /// A port cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Signals cannot be received.
+    #[error("wait for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot start. Once it runs, an API server that is away is waited for.
+pub async fn run(args: RunArgs) -> Result<(), RunError> {
+    telemetry::init(args.log_format, &args.log_level)?;
+    let settings = settings::settings(&args.proxy)?;
+    let policy = settings::policy(&args.proxy);
+    let manage = policy.manage_slices;
+    let client = connect(args.kubeconfig.as_deref()).await?;
+    let identity = args.identity.unwrap_or_else(own_name);
+    let (metrics, registry) = Metrics::new();
+    let metrics = Arc::new(metrics);
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+
+    let (stop_driver, stopped_driver) = channel::channel(false);
+    let (stop_lease, stopped_lease) = channel::channel(false);
+    let (leads, is_leader) = channel::channel(false);
+    let (wrong, schema) = channel::channel(Some("the stored kinds have not been looked at yet".to_owned()));
+    let (health, healthy) = channel::channel(Health {
+        alive: Instant::now(),
+        waiting_for: Vec::new(),
+        schema: Some("starting".to_owned()),
+        altered: Default::default(),
+        leader: false,
+    });
+    health::serve(args.health_address, args.metrics_address, healthy, registry).await?;
+    let look_again = Arc::new(Notify::new());
+    tokio::spawn(schema::watch_stored(client.clone(), Arc::clone(&look_again), wrong));
+    let candidate = Candidate { namespace: args.lease_namespace, name: args.lease_name, identity: identity.clone() };
+    let campaign = tokio::spawn(lease::campaign(client.clone(), candidate, leads, stopped_lease));
+    let (steps, kinds) = watch::start(&client, manage, &metrics);
+    let writer = Writer::new(client.clone(), Reporter::new(client, &identity), Arc::clone(&metrics));
+    let connections = Connections { steps, leads: is_leader, schema, look_again, health, stop: stopped_driver };
+    let driver = Driver::new(Index::new(policy), settings, writer, metrics, connections, kinds);
+    let driver = tokio::spawn(driver.run());
+    tracing::info!(identity, version = env!("CARGO_PKG_VERSION"), "the controller runs");
+
+    signals.wait().await;
+    tracing::info!("stopping: no more writes are begun");
+    stop_driver.send_replace(true);
+    if let Err(error) = driver.await {
+        tracing::error!(%error, "the driver ended abnormally");
+    }
+    // Only now may the next leader begin.
+    stop_lease.send_replace(true);
+    if let Err(error) = campaign.await {
+        tracing::error!(%error, "the campaign for the Lease ended abnormally");
+    }
+    Ok(())
+}
+
+async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let unusable = |error| RunError::Kubeconfig(path.display().to_string(), error);
+            let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)?
+        }
+        None => Config::incluster().map_err(RunError::NoCluster)?,
+    };
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|error| RunError::Connect(Box::new(error)))?;
+    match client.apiserver_version().await {
+        Ok(version) => tracing::info!(address, version = version.git_version, "the API server answers"),
+        Err(error) => return Err(RunError::Reach(address, Box::new(error))),
+    }
+    Ok(client)
+}
+
+/// The host name tells where, the process ID which one: two on one host never pass for one another.
+fn own_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "pointsman" } else { host }, std::process::id())
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! A fingerprint of a table's meaning: a sum of the hashes of its parts, so that a change costs what it changes. Which slot an
+//! endpoint sits in, spare chains and comments do not count.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::compile::FrontendKey;
+use super::schema::{ChainId, SetId};
+use super::table::{Bytes, Key};
+
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// A member of a plain set.
+pub fn member(set: SetId, key: &Key) -> u64 {
+    hash(&[b"member", set.schema().name.as_bytes(), &key.bytes, &[u8::from(key.interval_end)]])
+}
+
+/// A frontend and the chain that it goes to.
+pub fn verdict(frontend: &FrontendKey, chain: ChainId) -> u64 {
+    hash(&[
+        b"verdict",
+        frontend.pair.verdicts().schema().name.as_bytes(),
+        &frontend.bytes,
+        chain.name().as_bytes(),
+    ])
+}
+
+/// A frontend and one of its endpoints.
+pub fn endpoint(frontend: &FrontendKey, endpoint: &Bytes) -> u64 {
+    hash(&[b"endpoint", frontend.pair.endpoints().schema().name.as_bytes(), &frontend.bytes, endpoint])
+}

@@ -1,0 +1,256 @@
+//! Plans from the API server: this node's own `NodeProxyPlan` first, then the `ServiceProxyPlan`s in its scope, listed consistently
+//! and watched. Reads these two kinds and nothing else, and writes nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::{Stream, StreamExt};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use pointsman_crds::NodeProxyPlan;
+use tokio::time::{Instant, sleep_until};
+
+use super::Feed;
+use super::assemble::Assembler;
+use super::record::PlanRecord;
+use crate::chain;
+use crate::mailbox::Mailbox;
+use crate::plan::{Link, NodePlan, Update};
+
+/// Objects per list request: large enough that round trips do not count, small enough that a page's text and objects do not
+/// decide the agent's size.
+const PAGE: u32 = 1000;
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A watch that resumes says nothing: with no failure for so long, the API server is there.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// The API server.
+#[derive(Clone)]
+pub struct ApiServer {
+    client: Client,
+    node: String,
+}
+
+type Events<K> = Pin<Box<dyn Stream<Item = watcher::Result<Event<K>>> + Send>>;
+
+/// What is known so far.
+struct Watched {
+    server: ApiServer,
+    mailbox: Arc<Mailbox>,
+    node: Option<Arc<NodePlan>>,
+    /// The node's plan was not told yet.
+    node_is_news: bool,
+    /// The node's plan was named by the list that is being read.
+    node_is_listed: bool,
+    services: Option<(Events<PlanRecord>, Assembler)>,
+    link: Link,
+    last_failure: Option<Instant>,
+}
+
+impl ApiServer {
+    /// The plans of `node`.
+    pub fn new(client: Client, node: &str) -> Self {
+        Self { client, node: node.to_owned() }
+    }
+
+    fn node_events(&self) -> Events<NodeProxyPlan> {
+        let own = watcher::Config::default().fields(&format!("metadata.name={}", self.node));
+        watcher(Api::all(self.client.clone()), own).backoff(Pauses::default()).boxed()
+    }
+
+    /// Lists with the resourceVersion unset: a consistent read, not older than the node's plan that was read before it.
+    fn service_events(&self) -> Events<PlanRecord> {
+        let all = watcher::Config::default().page_size(PAGE);
+        watcher(Api::all(self.client.clone()), all).backoff(Pauses::default()).boxed()
+    }
+}
+
+impl Feed for ApiServer {
+    async fn run(self, mailbox: Arc<Mailbox>) {
+        let mut node_events = self.node_events();
+        let mut watched = Watched {
+            server: self,
+            mailbox,
+            node: None,
+            node_is_news: false,
+            node_is_listed: false,
+            services: None,
+            link: Link::Live,
+            last_failure: None,
+        };
+        loop {
+            tokio::select! {
+                event = node_events.next() => match event {
+                    Some(Ok(event)) => watched.node_event(event),
+                    Some(Err(error)) => watched.failed("NodeProxyPlan", &error),
+                    None => return,
+                },
+                event = next(&mut watched.services) => match event {
+                    Ok(event) => watched.service_event(event),
+                    Err(error) => watched.failed("ServiceProxyPlans", &error),
+                },
+                () = quiet(watched.last_failure) => watched.recovered(),
+            }
+        }
+    }
+}
+
+/// The next event about Services; never, while they are not watched.
+async fn next(services: &mut Option<(Events<PlanRecord>, Assembler)>) -> watcher::Result<Event<PlanRecord>> {
+    if let Some((events, _)) = services
+        && let Some(event) = events.next().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}
+
+async fn quiet(last_failure: Option<Instant>) {
+    match last_failure {
+        Some(last) => sleep_until(last + QUIET).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Watched {
+    fn node_event(&mut self, event: Event<NodeProxyPlan>) {
+        match event {
+            Event::Init => self.node_is_listed = false,
+            Event::InitApply(plan) => {
+                self.node_is_listed = true;
+                self.take_node(plan);
+            }
+            Event::Apply(plan) => self.take_node(plan),
+            Event::InitDone if self.node_is_listed => self.recovered(),
+            Event::InitDone | Event::Delete(_) => {
+                let message = format!("there is no NodeProxyPlan {}", self.server.node);
+                self.say(Link::Gone(message));
+            }
+        }
+    }
+
+    fn take_node(&mut self, plan: NodeProxyPlan) {
+        self.recovered();
+        let plan = Arc::new(NodePlan::new(plan));
+        let scope = |plan: &NodePlan| plan.spec.settings.proxy_name.clone().unwrap_or_default();
+        let known = self.node.as_deref();
+        if known.is_some_and(|known| known.asks_the_same(&plan)) {
+            return;
+        }
+        // Another scope needs a list that is not older than the plan that asks for it.
+        if self.services.is_none() || known.is_none_or(|known| scope(known) != scope(&plan)) {
+            self.services = Some((self.server.service_events(), Assembler::new(&scope(&plan))));
+        }
+        self.node = Some(plan);
+        self.node_is_news = true;
+        self.tell();
+    }
+
+    fn service_event(&mut self, event: Event<PlanRecord>) {
+        let Some((_, assembler)) = &mut self.services else { return };
+        match event {
+            Event::Init => assembler.list_begins(),
+            Event::InitApply(record) => return assembler.apply(record),
+            Event::InitDone => assembler.list_ends(),
+            Event::Apply(record) => assembler.apply(record),
+            Event::Delete(record) => assembler.delete(&record),
+        }
+        self.recovered();
+        self.tell();
+    }
+
+    /// Tells what is whole.
+    fn tell(&mut self) {
+        let Some(mut update) = self.services.as_mut().and_then(|(_, assembler)| assembler.take()) else {
+            return;
+        };
+        if std::mem::take(&mut self.node_is_news) {
+            update.node.clone_from(&self.node);
+        }
+        update.link = Some(self.link.clone());
+        self.mailbox.post(update);
+    }
+
+    fn failed(&mut self, what: &str, error: &watcher::Error) {
+        let Some(link) = judge(what, error) else {
+            tracing::debug!(%error, what, "a watch ended and is begun again");
+            return;
+        };
+        self.last_failure = Some(Instant::now());
+        self.say(link);
+    }
+
+    fn recovered(&mut self) {
+        if self.last_failure.take().is_some() || matches!(self.link, Link::Gone(_)) {
+            self.say(Link::Live);
+        }
+    }
+
+    fn say(&mut self, link: Link) {
+        if self.link == link {
+            return;
+        }
+        match &link {
+            Link::Away(message) | Link::Gone(message) => {
+                tracing::warn!(message, "no plans come; the last whole plan stays in force");
+            }
+            Link::Live | Link::Checkpoint => tracing::info!("plans come from the API server"),
+        }
+        self.link = link.clone();
+        self.mailbox.post(Update::link(link));
+    }
+}
+
+/// What a failed watch means; nothing, if it only has to be begun again.
+fn judge(what: &str, error: &watcher::Error) -> Option<Link> {
+    let error = match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
+        watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => return None,
+        watcher::Error::WatchError(status) => return refusal(what, status),
+    };
+    match error {
+        kube::Error::Api(status) => refusal(what, status).or_else(|| {
+            Some(Link::Away(format!("cannot read {what}: {} ({})", status.message, status.code)))
+        }),
+        other => Some(Link::Away(format!("cannot read {what}: {}", chain(other)))),
+    }
+}
+
+fn refusal(what: &str, status: &kube::core::Status) -> Option<Link> {
+    let why = match status.code {
+        401 => "the API server does not know this agent's token",
+        403 => "the permission is missing",
+        404 => "the kind is not installed: install the CRDs",
+        _ => return None,
+    };
+    Some(Link::Gone(format!("cannot read {what}: {why} ({})", status.message)))
+}
+
+/// Pauses between attempts: from a fifth of a second, doubled up to the longest, with jitter.
+struct Pauses(ExponentialBackoff);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        let builder = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200));
+        Self(builder.with_max_delay(LONGEST_PAUSE).with_jitter().without_max_times().build())
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}

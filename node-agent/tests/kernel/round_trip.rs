@@ -1,0 +1,104 @@
+//! What is written is what is read, by us and by `nft`.
+
+use anyhow::{Context, Result, ensure};
+use pointsman_crds::IpFamily;
+use pointsman_dataplane::nftables::table::Table;
+use pointsman_dataplane::nftables::text;
+use pointsman_node_agent::nftables::{Kernel, Nftables};
+
+use crate::Case;
+use crate::fixture::{FAMILIES, creation, nodes, table};
+use crate::namespace::Namespace;
+
+pub const CASES: &[Case] = &[
+    ("a table is read back exactly as it was written", exact),
+    ("nft prints a table that nft loads again as the same table", reloads),
+    ("our netlink and our nft text make the same table", text_agrees),
+];
+
+/// Writes a table into a namespace of its own.
+pub fn written(table: &Table) -> Result<(Namespace, Kernel)> {
+    let namespace = Namespace::create()?;
+    let mut kernel = namespace.enter(|| Kernel::open(false))??;
+    kernel.commit(table.family, &creation(table))?;
+    Ok((namespace, kernel))
+}
+
+/// What `nft` lists of one family's table.
+pub fn listed(namespace: &Namespace, family: IpFamily) -> Result<String> {
+    let family = if family == IpFamily::IPv4 { "ip" } else { "ip6" };
+    namespace.nft(&["list", "table", family, "pointsman"], "")
+}
+
+/// A listing with each set's elements sorted: a hash set has no order.
+fn sorted(listing: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut elements: Vec<String> = Vec::new();
+    for line in listing.lines() {
+        let element = line.strip_prefix("\t\telements = { ").or_else(|| line.strip_prefix("\t\t\t     "));
+        if let Some(element) = element {
+            elements.push(element.trim_end_matches([',', '}', ' ']).to_owned());
+            continue;
+        }
+        elements.sort_unstable();
+        lines.append(&mut elements);
+        lines.push(line.to_owned());
+    }
+    lines.join("\n")
+}
+
+fn exact() -> Result<()> {
+    for node in nodes() {
+        for family in FAMILIES {
+            let expected = table(&node, family);
+            let (_namespace, mut kernel) = written(&expected)?;
+            let observed = kernel.observe(family)?.context("there is no table")?;
+            ensure!(observed.foreign.is_empty(), "foreign: {:?}", observed.foreign);
+            for (set, elements) in &expected.sets {
+                let found = observed.table.sets.get(set);
+                ensure!(found == Some(elements), "{set:?} of {family:?} is {found:#?}, not {elements:#?}");
+            }
+            for (chain, rules) in &expected.chains {
+                let found = observed.table.chains.get(chain);
+                ensure!(found == Some(rules), "{chain:?} of {family:?} is {found:#?}, not {rules:#?}");
+            }
+            ensure!(observed.table == expected, "something else is there: {observed:#?}");
+            let other = if family == IpFamily::IPv4 { IpFamily::IPv6 } else { IpFamily::IPv4 };
+            ensure!(kernel.observe(other)?.is_none(), "the other family has a table");
+        }
+    }
+    Ok(())
+}
+
+fn reloads() -> Result<()> {
+    for node in nodes() {
+        for family in FAMILIES {
+            let (first, _kernel) = written(&table(&node, family))?;
+            let text = listed(&first, family)?;
+            let second = Namespace::create()?;
+            second.nft(&["-f", "-"], &text).with_context(|| text.clone())?;
+            let again = listed(&second, family)?;
+            ensure!(sorted(&again) == sorted(&text), "it was\n{text}\nand is\n{again}");
+        }
+    }
+    Ok(())
+}
+
+fn text_agrees() -> Result<()> {
+    for node in nodes() {
+        for family in FAMILIES {
+            let table = table(&node, family);
+            let (first, _kernel) = written(&table)?;
+            let second = Namespace::create()?;
+            let text = text::render(&node, &table);
+            second.nft(&["-f", "-"], &text).with_context(|| text.clone())?;
+            let (ours, theirs) = (listed(&first, family)?, listed(&second, family)?);
+            ensure!(sorted(&ours) == sorted(&theirs), "by netlink it is\n{ours}\nby text\n{theirs}");
+            // And what nft loaded is, to us, what we would have written.
+            let mut kernel = second.enter(|| Kernel::open(false))??;
+            let observed = kernel.observe(family)?.context("there is no table")?;
+            ensure!(observed.table == table && observed.foreign.is_empty(), "nft made {observed:#?}");
+        }
+    }
+    Ok(())
+}
