@@ -1,5 +1,5 @@
 //! The words of status: condition types and reasons of a `NodeProxyPlan`, each with what it means to an operator.
-//! `docs/operations.md` lists the same words; a test there holds both together.
+//! `docs/operations.md` lists the same words; a test holds both together.
 
 use std::fmt;
 
@@ -135,6 +135,17 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_is_explained_to_operators() {
+        let page = include_str!("../../docs/operations.md");
+        let types = ConditionType::ALL.iter().map(|word| word.as_str());
+        let reasons = ConditionReason::ALL.iter().map(|word| word.as_str());
+        let refusals = RefusalReason::ALL.iter().map(|word| word.as_str());
+        for word in types.chain(reasons).chain(refusals) {
+            assert!(page.contains(&format!("`{word}`")), "docs/operations.md does not explain {word}");
+        }
+    }
 
     #[test]
     fn a_word_reads_as_it_is_named_and_has_a_meaning() {

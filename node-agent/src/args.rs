@@ -60,7 +60,12 @@ pub struct RunArgs {
     #[arg(long, env = "POINTSMAN_HEALTH_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:10256")]
     pub health_address: SocketAddr,
     /// Serve /metrics and /proxyMode here
-    #[arg(long, env = "POINTSMAN_METRICS_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:10249")]
+    #[arg(
+        long,
+        env = "POINTSMAN_METRICS_ADDRESS",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:10249"
+    )]
     pub metrics_address: SocketAddr,
     /// How logs are written
     #[arg(long, env = "POINTSMAN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -95,8 +100,10 @@ pub struct RenderArgs {
 
 /// Arguments of `explain`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  pointsman-agent explain 10.96.0.10:80/tcp --plan-dir examples/plan-dir\n  \
-    pointsman-agent explain [fd00:96::10]:53/udp --from outside --node node-1 --kubeconfig ~/.kube/config")]
+#[command(
+    after_help = "Examples:\n  pointsman-agent explain 10.96.0.10:80/tcp --plan-dir examples/plan-dir\n  \
+    pointsman-agent explain [fd00:96::10]:53/udp --from outside --node node-1 --kubeconfig ~/.kube/config"
+)]
 pub struct ExplainArgs {
     /// Where the connection goes: IP:PORT/PROTOCOL, an IPv6 address in brackets
     #[arg(value_name = "IP:PORT/PROTOCOL")]
@@ -142,7 +149,10 @@ mod tests {
             (&["explain", "10.0.0.1"], "expected IP:PORT/PROTOCOL"),
             (&["explain", "10.0.0.1:80/icmp"], "expected tcp, udp or sctp"),
             (&["explain", "fd00::1:80/tcp"], "expected IP:PORT/PROTOCOL"),
-            (&["explain", "10.0.0.1:80/tcp", "--from", "moon"], "expected pod, node, outside or an IP address"),
+            (
+                &["explain", "10.0.0.1:80/tcp", "--from", "moon"],
+                "expected pod, node, outside or an IP address",
+            ),
             (&["render", "--family", "ipx"], "expected IPv4 or IPv6"),
             (&["run", "--health-address", "here"], "invalid socket address"),
         ];

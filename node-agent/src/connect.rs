@@ -15,7 +15,7 @@ use crate::feed::assemble::Assembler;
 use crate::feed::directory::Directory;
 use crate::feed::document;
 use crate::feed::record::PlanRecord;
-use crate::plan::{NodePlan, Plan, Revision, Services};
+use crate::plan::{NodePlan, Plan, Services};
 
 /// A host that swallows packets must not hold up an attempt for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,8 +105,10 @@ pub async fn plan(args: &PlanArgs) -> Result<Plan, Error> {
         return Err(Error::Incomplete(missing));
     }
     let update = assembler.take().unwrap_or_default();
-    let Services::All(services) = update.services else { return Err(Error::Incomplete("nothing is listed".to_owned())) };
-    Ok(Plan { node, services, revision: update.revision.unwrap_or_else(Revision::default) })
+    let Services::All(services) = update.services else {
+        return Err(Error::Incomplete("nothing is listed".to_owned()));
+    };
+    Ok(Plan { node, services, revision: update.revision.unwrap_or_default() })
 }
 
 fn why(error: &kube::Error) -> String {

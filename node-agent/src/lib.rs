@@ -34,4 +34,4 @@ pub mod serve;
 pub mod tables;
 pub mod telemetry;
 
-use chain::chain;
+pub use chain::chain;

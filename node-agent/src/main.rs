@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pointsman_node_agent::args::{Args, Command};
-use pointsman_node_agent::run;
+use pointsman_node_agent::{chain, run};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pointsman-agent: {error:#}");
+            eprintln!("pointsman-agent: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

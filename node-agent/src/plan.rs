@@ -262,7 +262,7 @@ mod tests {
         };
         let changes = [(web.clone(), Some(web_two.clone())), (dns, None)];
         merged.merge(Update { services: Services::Changed(changes.into()), ..Update::default() });
-        assert_eq!(merged.services, Services::All([(web.clone(), web_two.clone())].into()));
+        assert_eq!(merged.services, Services::All([(web, web_two)].into()));
         assert_eq!(merged.revision, Some(Revision::new("5")), "what the later one does not say stays");
 
         merged.merge(Update { services: Services::All(BTreeMap::new()), ..Update::default() });
@@ -281,7 +281,7 @@ mod tests {
         });
         let services = [(web.clone(), web_plan.clone()), (dns.clone(), dns_plan)].into();
         let mut plan = Plan { node, services, revision: Revision::default() };
-        let all: BTreeMap<_, _> = [(web.clone(), web_plan)].into();
+        let all: BTreeMap<_, _> = [(web, web_plan)].into();
         assert_eq!(plan.absorb(Services::All(all.clone())), [(dns, None)].into());
         assert_eq!(plan.services, all);
         assert_eq!(plan.absorb(Services::All(all)), BTreeMap::new());

@@ -1,10 +1,10 @@
 //! What would be programmed, as nft text.
 
 use pointsman_crds::IpFamily;
+use pointsman_dataplane::NodeFacts;
 use pointsman_dataplane::dispatch::Dispatch;
 use pointsman_dataplane::nftables::image::Image;
 use pointsman_dataplane::nftables::text;
-use pointsman_dataplane::NodeFacts;
 
 use crate::plan::Plan;
 
@@ -21,7 +21,8 @@ pub fn dispatch(plan: &Plan) -> Dispatch {
 pub fn render(dispatch: &Dispatch, revision: &str, family: Option<IpFamily>) -> String {
     let asked = |candidate: &IpFamily| family.is_none_or(|family| family == *candidate);
     let proxied = |candidate: &IpFamily| dispatch.node().proxies(*candidate);
-    let families = [IpFamily::IPv4, IpFamily::IPv6].into_iter().filter(|family| asked(family) && proxied(family));
+    let families =
+        [IpFamily::IPv4, IpFamily::IPv6].into_iter().filter(|family| asked(family) && proxied(family));
     let table = |family: IpFamily| {
         let (mut image, mut batch) = Image::adopt(dispatch, family, None);
         image.stamp(revision, &mut batch);

@@ -20,9 +20,9 @@ use crate::metrics::Metrics;
 use crate::nftables::{Error, Kernel, Watch};
 use crate::plan::{Link, Services, Update};
 use crate::reconcile::{Outlets, Reconciler};
+use crate::report::Report;
 use crate::report::publish::{self, Sink};
 use crate::report::status::Agent;
-use crate::report::Report;
 use crate::serve::{self, Answers};
 use crate::tables::Tables;
 use crate::{cleanup as remove, connect, explain as tell, render as print, save, telemetry};
@@ -167,7 +167,9 @@ fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<Option
                 ..Update::default()
             });
         }
-        Ok(Some(plan)) => tracing::warn!(node = plan.node.name, "the checkpoint is another node's and is not used"),
+        Ok(Some(plan)) => {
+            tracing::warn!(node = plan.node.name, "the checkpoint is another node's and is not used")
+        }
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "waiting for the first whole plan"),
     }
@@ -190,7 +192,7 @@ fn opener(mailbox: Arc<Mailbox>) -> crate::tables::Open<Kernel> {
 /// Ends only if the socket does; the scheduled read-back is there then.
 fn watch_tables(mut watch: Watch, mailbox: &Mailbox) -> Option<Error> {
     loop {
-        match watch.next() {
+        match watch.wait() {
             Ok(_) => mailbox.touched(),
             Err(error) => {
                 tracing::warn!(%error, "changes by others are found by read-back only");

@@ -285,7 +285,11 @@ fn describe(family: IpFamily, observed: Option<&Observed>, batch: &Batch) -> Opt
         Some(_) if change.recreate => return Some(format!("{table}: sets are missing")),
         Some(_) => {}
     }
-    let rules = chains.rules.keys().chain(change.rules.keys()).map(|chain| format!("chain {}", chain.name()));
+    let rules = chains
+        .rules
+        .keys()
+        .chain(change.rules.keys())
+        .map(|chain| format!("rules of chain {} differ", chain.name()));
     let sets: BTreeSet<SetId> = change.add.keys().chain(change.delete.keys()).copied().collect();
     let sets = sets.into_iter().filter_map(|set| elements(set, change));
     let parts: Vec<String> = rules.chain(sets).collect();

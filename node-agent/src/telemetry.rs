@@ -13,11 +13,16 @@ use crate::args::LogFormat;
 pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level {level:?}: {error}"))?;
     // kube says again, at length, what the feed says in a sentence.
-    let quiet = ["kube_runtime=error", "kube_client=error"];
-    let filter = quiet.iter().filter(|_| !level.contains("kube_")).try_fold(filter, |filter, directive| {
-        directive.parse().map(|directive| filter.add_directive(directive)).map_err(|error| format!("{error}"))
-    })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let quiet = ["kube_runtime=error", "kube_client=off"];
+    let filter =
+        quiet.iter().filter(|_| !level.contains("kube_")).try_fold(filter, |filter, directive| {
+            directive
+                .parse()
+                .map(|directive| filter.add_directive(directive))
+                .map_err(|error| format!("{error}"))
+        })?;
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let logs = logs.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => logs.try_init(),

@@ -1,11 +1,17 @@
-//! The suite's world with Pointsman in its nodes, shared by all flow trials: made when the first one needs it, gone with the last handle.
+//! The suite's world with an agent in each node, shared by all flow trials: made when the first one needs it, gone with the last handle.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use pointsman_dataplane::NodeFacts;
+use pointsman_dataplane::testing::Canonical;
 use pointsman_tests::traffic::Transport;
+use pointsman_tests::wait;
+use tempfile::TempDir;
 
-use crate::plan::{node_object, node_spec};
+use crate::agent::{Agent, PATIENCE, plan_folder};
+use crate::observe::Eye;
+use crate::plan;
 use crate::services::{PROTOCOLS, node_port, node_ports, services};
 use crate::settings::Setting;
 use crate::world::World;
@@ -15,6 +21,9 @@ use crate::world::World;
 pub struct Stage(Arc<Mutex<Option<Set>>>);
 
 struct Set {
+    // Agents end before their namespaces and files go.
+    agents: Vec<(Agent, Eye)>,
+    folder: TempDir,
     world: World,
     setting: Option<Setting>,
 }
@@ -43,33 +52,33 @@ impl Set {
         let transports = [(Transport::Tcp, PROTOCOLS[0]), (Transport::Udp, PROTOCOLS[1])];
         let ports = firsts
             .map(|first| transports.map(|(transport, protocol)| (transport, node_port(first, protocol))));
-        Ok(Self { world: World::create(&ports.concat())?, setting: None })
+        let world = World::create(&ports.concat())?;
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(plan_folder(folder.path()))?;
+        Ok(Self { agents: vec![], folder, world, setting: None })
     }
 
+    /// Writes the plan, and waits until both kernels hold what it means.
     fn program(&mut self, setting: Setting) -> Result<()> {
-        use pointsman_dataplane::NodeFacts;
-        use pointsman_dataplane::dispatch::Dispatch;
-        use pointsman_dataplane::nftables::{image::Image, text::render};
         let settings = setting.settings(&self.world.pods[1].node_interface);
-        for node in &self.world.topology.nodes {
-            let spec = node_spec(&node.addresses(), &node.pod_cidrs(), &node.zone(), settings.clone());
-            let facts = NodeFacts::new(&node.name, &spec);
-            let mut dispatch = Dispatch::new(facts.clone());
-            for service in services(&self.world) {
-                dispatch.change(&service.key, Some(&service.plan()));
+        let services = services(&self.world);
+        let nodes = &self.world.topology.nodes;
+        let specs: Vec<_> =
+            nodes.iter().map(|node| (node.name.as_str(), plan::node_spec(node, settings.clone()))).collect();
+        plan::write(&plan_folder(self.folder.path()), &specs, &services)?;
+        if self.agents.is_empty() {
+            for node in nodes {
+                let agent = Agent::start(&node.netns, &node.name, self.folder.path())?;
+                self.agents.push((agent, Eye::open(&node.netns)?));
             }
-            for (family, name) in
-                [(pointsman_crds::IpFamily::IPv4, "ip"), (pointsman_crds::IpFamily::IPv6, "ip6")]
-            {
-                let (image, _) = Image::adopt(&dispatch, family, None);
-                let text = format!(
-                    "add table {name} pointsman\ndelete table {name} pointsman\n{}",
-                    render(&facts, &image.table(&facts))
-                );
-                let mut c = node.netns.command("nft");
-                pointsman_tests::command::run_with_input(c.args(["-f", "-"]), &text)?.success()?;
-            }
-            let _ = node_object(&node.name, spec, 1);
+        }
+        for ((name, spec), (agent, eye)) in specs.iter().zip(&mut self.agents) {
+            let facts = NodeFacts::new(name, spec);
+            let expected: [Canonical; 2] = plan::tables(&plan::dispatch(&facts, &services))?;
+            wait::until(&format!("{name} to proxy as {setting:?}"), PATIENCE, || {
+                agent.process.still_runs()?;
+                eye.holds(&expected)
+            })?;
         }
         Ok(())
     }

@@ -57,11 +57,16 @@ impl Cluster {
             .arg("--kubeconfig")
             .arg(&self.controller)
             .args(["--identity", &name, "--lease-namespace", &self.namespace])
-            .arg(format!("--health-address=127.0.0.1:{}", 10268 + 10 * number))
+            .arg(format!("--health-address=127.0.0.1:{}", Self::controller_health_port(number)))
             .arg(format!("--metrics-address=127.0.0.1:{}", 10269 + 10 * number))
             .args(flags.iter().copied())
             .netns(Some(&self.topology.control_plane))
             .start(self.control_plane.folder())
+    }
+
+    /// Where a controller says on loopback whether it is ready.
+    pub fn controller_health_port(number: u16) -> u16 {
+        10268 + 10 * number
     }
 
     /// Starts the agent of a node (counted from 0) in that node's namespace; its state folder outlives the process.

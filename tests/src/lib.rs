@@ -3,6 +3,7 @@
 //! process that it did not start.
 
 pub mod audit;
+pub mod bench;
 pub mod certificates;
 pub mod chart;
 pub mod cluster;

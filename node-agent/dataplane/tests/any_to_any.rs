@@ -1,5 +1,7 @@
 //! From each of these plans to each other: the commits in between show packets the old verdict or the new one, nothing else, and the end is what a
 //! fresh start would have made. One Service changes at a time, all of them at once, and through a restart.
+// Not only the tests, what they are built of may panic, too; a table of plans may be long.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

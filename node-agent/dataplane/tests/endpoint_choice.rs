@@ -25,16 +25,19 @@ fn terminating_endpoints_serve_while_no_other_can() {
     }
 }
 
+/// Address, zones and nodes that it is for.
+type Hinted<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn hints_choose_the_zone_or_the_node_if_all_endpoints_have_them() {
-    let hinted = |endpoints: &[(&str, &[&str], &[&str])]| {
+    let hinted = |endpoints: &[Hinted<'_>]| {
         let web = service("shop/web").cluster_ip("10.96.0.10").port(Tcp, 80, 80);
-        let one = |web: ServiceBuilder, (address, zones, nodes): &(&str, &[&str], &[&str])| {
+        let one = |web: ServiceBuilder, (address, zones, nodes): &Hinted<'_>| {
             web.endpoint(endpoint(address).for_zones(zones).for_nodes(nodes))
         };
         endpoints.iter().fold(web, one)
     };
-    let cases: [(&[(&str, &[&str], &[&str])], &str); 6] = [
+    let cases: [(&[Hinted<'_>], &str); 6] = [
         (&[("10.0.0.1", &["a"], &[]), ("10.0.0.2", &["b"], &[])], "10.0.0.1:80"),
         (&[("10.0.0.1", &["a"], &[]), ("10.0.0.2", &[], &[])], "10.0.0.1:80 10.0.0.2:80"),
         (&[("10.0.0.1", &["b"], &[]), ("10.0.0.2", &["c"], &[])], "10.0.0.1:80 10.0.0.2:80"),
@@ -93,7 +96,7 @@ fn of_two_services_on_one_address_one_owns_it() {
     let first = service("shop/a").external_ip("198.51.100.50").port(Tcp, 80, 8001).endpoint("10.244.1.1");
     let second = service("shop/b").external_ip("198.51.100.50").port(Tcp, 80, 8002).endpoint("10.244.1.2");
     let second = second.port(Tcp, 81, 8003);
-    let mut bed = Bed::of(node("node-1"), &[second.clone(), first.clone()]);
+    let mut bed = Bed::of(node("node-1"), &[second, first.clone()]);
     bed.check(&[
         ("outside 203.0.113.9", "198.51.100.50:80/tcp", "~10.244.1.1:8001"),
         ("outside 203.0.113.9", "198.51.100.50:81/tcp", "~10.244.1.2:8003"),

@@ -1,5 +1,7 @@
 //! The interpreter can fail: it sees each statement of each rule that is missing, and errs on what is none of ours. Otherwise the tests that use it
 //! would prove nothing.
+// Not only the tests, what they are built of may panic, too.
+#![allow(clippy::unwrap_used)]
 
 use pointsman_crds::IpFamily;
 use pointsman_crds::NodePortAddressesType::All;

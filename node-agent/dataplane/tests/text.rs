@@ -1,5 +1,7 @@
 //! The text of a table says what the table holds: its rules are the statements that are printed, its example in the documentation is the real one,
 //! and nothing from a plan leaves its quotes.
+// Not only the tests, what they are built of may panic, too.
+#![allow(clippy::unwrap_used)]
 
 use pointsman_crds::DetectLocalMode::{
     BridgeInterface, ClusterCIDR, InterfaceNamePrefix, NodeCIDR, None as Nobody,

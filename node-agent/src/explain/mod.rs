@@ -136,7 +136,8 @@ fn packet(plan: &Plan, node: &NodeFacts, target: Target, source: Source) -> Resu
     let (address, origin) = match source {
         Source::Pod => (pod_address(plan, node, target.ip), pod_interface(node)),
         Source::Node => {
-            let missing = || format!("{} has no address of that family: give one with --from", plan.node.name);
+            let missing =
+                || format!("{} has no address of that family: give one with --from", plan.node.name);
             (own_address.ok_or_else(missing)?, Origin::Host)
         }
         Source::Outside => (outside_address(target.ip), Origin::Interface(OUTSIDE.to_owned())),

@@ -30,7 +30,9 @@ impl Facts<'_> {
         let vip = self.dispatch.frontend(&at(FrontendAddress::Vip(destination)));
         let answers = to_local_address && self.answers_on_node_ports(destination);
         vip.or_else(|| {
-            answers.then(|| self.dispatch.frontend(&at(FrontendAddress::Node(family_of(destination))))).flatten()
+            answers
+                .then(|| self.dispatch.frontend(&at(FrontendAddress::Node(family_of(destination)))))
+                .flatten()
         })
     }
 
@@ -88,7 +90,10 @@ impl Facts<'_> {
         let endpoints = self.endpoints();
         let Some(entry) = endpoints.get(&endpoint) else { return endpoint.to_string() };
         let here = entry.node.as_deref() == Some(self.plan.node.name.as_str());
-        let node = entry.node.as_deref().map(|node| if here { "on this node".to_owned() } else { format!("on {node}") });
+        let node = entry
+            .node
+            .as_deref()
+            .map(|node| if here { "on this node".to_owned() } else { format!("on {node}") });
         let zone = entry.zone.as_deref().map(|zone| format!("zone {zone}"));
         let leaving = entry.terminating.then(|| "terminating".to_owned());
         let place: Vec<String> = [node, zone, leaving].into_iter().flatten().collect();
@@ -120,17 +125,23 @@ impl Facts<'_> {
     /// What decided.
     pub(super) fn why(&self, outcome: &Outcome) -> Vec<String> {
         let Some((plan, port, frontend)) = self.service() else { return self.unclaimed(outcome) };
-        let internal = frontend.kind == FrontendKind::ClusterIp && plan.spec.internal_traffic_policy.is_some();
+        let internal =
+            frontend.kind == FrontendKind::ClusterIp && plan.spec.internal_traffic_policy.is_some();
         let policy = if internal { "internalTrafficPolicy Local" } else { "traffic policy Cluster" };
         match outcome {
             Outcome::Reject => {
                 vec![format!("{} has no usable endpoint for port {}/{}", plan.key, port.port, port.protocol)]
             }
-            Outcome::Drop => vec![format!("no endpoint runs on {}, and {policy} forbids all others", self.plan.node.name)],
+            Outcome::Drop => {
+                vec![format!("no endpoint runs on {}, and {policy} forbids all others", self.plan.node.name)]
+            }
             Outcome::Forward { endpoints } => {
                 let count = endpoints.len();
                 let all = self.endpoints().len();
-                vec![format!("{policy}; {count} of {all} endpoints of this family {}", if count == 1 { "is used" } else { "are used" })]
+                vec![format!(
+                    "{policy}; {count} of {all} endpoints of this family {}",
+                    if count == 1 { "is used" } else { "are used" }
+                )]
             }
             Outcome::Pass => Vec::new(),
         }
@@ -158,11 +169,15 @@ impl Facts<'_> {
             lines.push(format!("{destination} lies in a range of cluster IPs, and no Service has it"));
         }
         let asks = |candidate: &PlanPort| {
-            candidate.protocol == protocol && candidate.node_port.is_some_and(|node_port| node_port.get() == port)
+            candidate.protocol == protocol
+                && candidate.node_port.is_some_and(|node_port| node_port.get() == port)
         };
         let node_ports = self.plan.services.values().filter(|plan| plan.spec.ports.iter().any(asks));
         lines.extend(node_ports.map(|plan| {
-            format!("{port}/{protocol} is a node port of {}, but {destination} is no address on which {} answers", plan.key, node.name)
+            format!(
+                "{port}/{protocol} is a node port of {}, but {destination} is no address on which {} answers",
+                plan.key, node.name
+            )
         }));
         if lines.is_empty() {
             lines.push(format!("no Service in this plan listens on {destination}"));
@@ -178,7 +193,9 @@ impl Facts<'_> {
         };
         let endpoints = self.endpoints();
         let unused = endpoints.iter().filter(|(endpoint, _)| !chosen.contains(endpoint));
-        unused.map(|(endpoint, entry)| format!("{}: {}", self.describe(*endpoint), self.reason(entry))).collect()
+        unused
+            .map(|(endpoint, entry)| format!("{}: {}", self.describe(*endpoint), self.reason(entry)))
+            .collect()
     }
 
     fn reason(&self, entry: &PlanEndpoint) -> String {
@@ -212,7 +229,10 @@ impl Facts<'_> {
                 let spec = &plan.spec;
                 let addresses = [&spec.cluster_ips, &spec.external_ips, &spec.load_balancer_ips];
                 addresses.into_iter().flatten().any(|ip| *ip == destination)
-                    || spec.ports.iter().any(|candidate| candidate.node_port.is_some_and(|node_port| node_port.get() == port))
+                    || spec
+                        .ports
+                        .iter()
+                        .any(|candidate| candidate.node_port.is_some_and(|node_port| node_port.get() == port))
             })
         };
         let owner = self.frontend().map(|(key, _)| key.clone());
@@ -220,7 +240,10 @@ impl Facts<'_> {
             Some(owner) => owner == *key,
             None => concerns(key),
         });
-        let line = |(key, dispatched): (&ServiceKey, &std::sync::Arc<pointsman_dataplane::dispatch::ServiceDispatch>)| {
+        let line = |(key, dispatched): (
+            &ServiceKey,
+            &std::sync::Arc<pointsman_dataplane::dispatch::ServiceDispatch>,
+        )| {
             let of = |message: &str| format!("{key}: {message}");
             dispatched.refused.iter().map(|refusal| of(&refusal.message)).collect::<Vec<_>>()
         };

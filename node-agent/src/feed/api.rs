@@ -45,6 +45,8 @@ struct Watched {
     node: Option<Arc<NodePlan>>,
     /// The node's plan was not told yet.
     node_is_news: bool,
+    /// A whole plan was told: from then on nothing less is.
+    whole: bool,
     /// The node's plan was named by the list that is being read.
     node_is_listed: bool,
     services: Option<(Events<PlanRecord>, Assembler)>,
@@ -78,6 +80,7 @@ impl Feed for ApiServer {
             mailbox,
             node: None,
             node_is_news: false,
+            whole: false,
             node_is_listed: false,
             services: None,
             link: Link::Live,
@@ -149,6 +152,10 @@ impl Watched {
         self.node = Some(plan);
         self.node_is_news = true;
         self.tell();
+        if !self.whole {
+            // For the status alone: it can say that, and why, there is no whole plan.
+            self.mailbox.post(Update { node: self.node.clone(), ..Update::default() });
+        }
     }
 
     fn service_event(&mut self, event: Event<PlanRecord>) {
@@ -172,6 +179,7 @@ impl Watched {
         if std::mem::take(&mut self.node_is_news) {
             update.node.clone_from(&self.node);
         }
+        self.whole = true;
         update.link = Some(self.link.clone());
         self.mailbox.post(update);
     }

@@ -73,7 +73,7 @@ impl Assembler {
         let Listing::Reading { seen, revision, first } = std::mem::take(&mut self.listing) else { return };
         let gone: Vec<_> = self.names().filter(|name| !seen.contains(name)).collect();
         for (key, name) in gone {
-            self.remove(key, &name);
+            self.remove(&key, &name);
         }
         self.revision = revision;
         self.listing = Listing::Read { first };
@@ -103,7 +103,7 @@ impl Assembler {
     pub fn delete(&mut self, record: &PlanRecord) {
         let (key, name) = identity(record);
         self.note_event(record);
-        self.remove(key, &name);
+        self.remove(&key, &name);
     }
 
     /// What changed since this was asked last; nothing while a list is being read.
@@ -160,7 +160,7 @@ impl Assembler {
         if names::is_shard(&name) {
             self.services.entry(key.clone()).or_default().shards.insert(name, spec);
         } else if spec.proxy_name.as_deref().unwrap_or_default() != self.proxy_name {
-            return self.remove(key, &name);
+            return self.remove(&key, &name);
         } else if spec.shards.is_empty() {
             let parts = self.services.entry(key.clone()).or_default();
             parts.base = Some(Base::Whole);
@@ -175,9 +175,9 @@ impl Assembler {
         self.assemble(key);
     }
 
-    fn remove(&mut self, key: ServiceKey, name: &str) {
+    fn remove(&mut self, key: &ServiceKey, name: &str) {
         self.unreadable_changed |= self.unreadable.remove(&(key.clone(), name.to_owned())).is_some();
-        let Some(parts) = self.services.get_mut(&key) else { return };
+        let Some(parts) = self.services.get_mut(key) else { return };
         if names::is_shard(name) {
             parts.shards.remove(name);
         } else {
@@ -187,7 +187,7 @@ impl Assembler {
             }
         }
         if parts.base.is_none() && parts.shards.is_empty() {
-            self.services.remove(&key);
+            self.services.remove(key);
         }
     }
 

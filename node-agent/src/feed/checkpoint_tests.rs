@@ -45,9 +45,9 @@ fn what_was_written_in_steps_is_read_as_a_whole() {
         before = after;
     }
     assert!(checkpoint.changes > 0 && checkpoint.base > 0, "changes were appended");
-    assert_eq!(checkpoint.delete().unwrap(), true);
+    assert!(checkpoint.delete().unwrap());
     assert_eq!(checkpoint.load().unwrap(), None);
-    assert_eq!(checkpoint.delete().unwrap(), false);
+    assert!(!checkpoint.delete().unwrap());
 }
 
 #[test]

@@ -85,11 +85,10 @@ fn read<T: DeserializeOwned>(path: &Path, first: usize, text: &str) -> Result<T,
     serde_saphyr::from_str(text).map_err(|error| {
         let error = error.without_snippet();
         let within = error.location().map_or(1, |location| location.line() as usize);
-        Error::Malformed {
-            path: path.to_owned(),
-            line: first + within.max(1) - 1,
-            message: error.to_string(),
-        }
+        // It counts lines from the document's first, we count the file's.
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+        Error::Malformed { path: path.to_owned(), line: first + within.max(1) - 1, message }
     })
 }
 

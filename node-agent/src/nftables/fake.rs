@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pointsman_crds::IpFamily;
 use pointsman_dataplane::nftables::expr::{Expr, Verdict};
-use pointsman_dataplane::nftables::schema::{ChainId, SetId, TABLE};
+use pointsman_dataplane::nftables::schema::{ChainId, Maps, SetId, TABLE};
 use pointsman_dataplane::nftables::table::{Data, Observed, Table};
 use pointsman_dataplane::nftables::transaction::Transaction;
 use rustix::io::Errno;
@@ -115,6 +115,10 @@ fn applied(present: Option<Table>, family: IpFamily, transaction: &Transaction) 
     for (set, added) in add {
         let elements = table.sets.get_mut(set).ok_or_else(|| absent(set.schema().name))?;
         for (key, value) in added {
+            let wanted = set.schema().maps != Maps::Nothing;
+            if matches!(value.data, Some(Data::Foreign)) || value.data.is_some() != wanted {
+                return Err(refused(&format!("add {key:?} to {}", set.schema().name), Errno::INVAL));
+            }
             match elements.get(key) {
                 Some(there) if there.data != value.data => {
                     return Err(refused(&format!("add {key:?} to {}", set.schema().name), Errno::BUSY));

@@ -137,7 +137,7 @@ impl Socket {
             }
         }
         // What an interrupted exchange left behind must not be taken for an answer to this one.
-        while self.receive(RecvFlags::DONTWAIT).is_ok() {}
+        while matches!(self.receive(RecvFlags::DONTWAIT), Ok(_) | Err(Errno::NOBUFS)) {}
         let sent = rustix::io::retry_on_intr(|| send(&self.inner, bytes, SendFlags::empty()));
         sent.map(drop).map_err(|errno| socket_error("send", errno))
     }

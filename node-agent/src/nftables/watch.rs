@@ -53,7 +53,7 @@ impl Watch {
     }
 
     /// Blocks until something is noticed. Notifications of one commit come in a burst: what already waits about the same table is told once.
-    pub fn next(&mut self) -> Result<Touch, Error> {
+    pub fn wait(&mut self) -> Result<Touch, Error> {
         let mut noticed = None;
         loop {
             let flags = if noticed.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// The least time between two writes that change no condition.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The least time between any two writes: conditions that come and go must not cost a request each.
+const FLOOR: Duration = Duration::from_secs(1);
 /// A status is written at least this often, for its heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(300);
 /// The first pause after a write that failed; doubled with each further one.
@@ -54,7 +56,8 @@ impl Limit {
             return Some(failed + doubled.min(LONGEST_PAUSE));
         }
         match (self.news, self.last) {
-            (Some(News::Condition), _) | (Some(News::Detail), None) => Some(now),
+            (Some(_), None) => Some(now),
+            (Some(News::Condition), Some(last)) => Some((last + FLOOR).max(now)),
             (Some(News::Detail), Some(last)) => Some((last + INTERVAL).max(now)),
             (None, Some(last)) => Some((last + HEARTBEAT).max(now)),
             (None, None) => None,
@@ -82,6 +85,9 @@ mod tests {
         limit.news(News::Detail);
         assert_eq!(limit.due(at(2)), Some(at(2)));
         limit.written(at(2));
+        limit.news(News::Condition);
+        assert_eq!(limit.due(at(2)), Some(at(3)), "conditions that come and go");
+        limit.written(at(3));
         limit.news(News::Detail);
         assert_eq!(limit.due(at(60)), Some(at(60)), "the interval is over");
     }

@@ -71,7 +71,7 @@ pub fn status(report: &Report, agent: &Agent, before: &[Condition], now: Timesta
         }),
         conditions: conditions(report)
             .into_iter()
-            .map(|(kind, holds, trouble)| condition(kind, holds, trouble, generation, before, now))
+            .map(|(kind, holds, trouble)| condition(kind, holds, &trouble, generation, before, now))
             .collect(),
     }
 }
@@ -83,7 +83,9 @@ pub fn news(before: Option<&NodeProxyPlanStatus>, now: &NodeProxyPlanStatus) -> 
         let words = |condition: &Condition| {
             (condition.type_.clone(), condition.status.clone(), condition.reason.clone())
         };
-        status.conditions.iter().map(words).collect()
+        // Changes on their way come and go with every commit: no more than a detail.
+        let steady = |condition: &&Condition| condition.type_ != ConditionType::Reconciling.as_str();
+        status.conditions.iter().filter(steady).map(words).collect()
     };
     let without_heartbeat = |status: &NodeProxyPlanStatus| {
         let mut status = status.clone();
@@ -187,7 +189,7 @@ fn summary(report: &Report) -> String {
 fn condition(
     kind: ConditionType,
     holds: bool,
-    trouble: Trouble,
+    trouble: &Trouble,
     generation: Option<i64>,
     before: &[Condition],
     now: Timestamp,

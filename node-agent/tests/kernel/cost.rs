@@ -38,7 +38,7 @@ fn ten_thousand() -> Result<()> {
             observed.table == table && observed.foreign.is_empty(),
             "it was not read back as it was written"
         );
-        let slot = median(&mut kernel, |number| slot_change(number))?;
+        let slot = median(&mut kernel, slot_change)?;
         let verdict = median(&mut kernel, |number| verdict_change(number, endpoints))?;
         println!(
             "{SERVICES} x {endpoints}: open and probe {opened:.1?}, load {whole:.1?} (kernel {:.1?}, {} KiB), read back {read:.1?}, \

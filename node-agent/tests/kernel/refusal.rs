@@ -7,13 +7,17 @@ use pointsman_crds::{IpFamily, Protocol};
 use pointsman_dataplane::nftables::schema::{ChainId, SetId};
 use pointsman_dataplane::nftables::table::{Data, Key, Value};
 use pointsman_dataplane::nftables::transaction::Transaction;
-use pointsman_node_agent::nftables::Nftables;
+use pointsman_node_agent::nftables::{Error, Fake, Kernel, Nftables, Watch};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::Case;
-use crate::fixture::{FAMILIES, address, frontend, nodes, table, value};
+use crate::fixture::{FAMILIES, address, creation, frontend, nodes, table, value};
+use crate::namespace::Namespace;
 use crate::round_trip::written;
 
 pub const CASES: &[Case] = &[
+    ("the tables in memory refuse what the kernel refuses, and hold what it holds", fake_agrees),
+    ("without the privilege nothing is done, and that is said", unprivileged),
     ("a refused transaction leaves the table as it was and names what was refused", named),
     ("what foreign hands did is read and named", foreign),
 ];
@@ -31,6 +35,40 @@ fn named() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+fn fake_agrees() -> Result<()> {
+    for family in FAMILIES {
+        let mut fake = Fake::default();
+        let full = table(&nodes()[0], family);
+        fake.commit(family, &creation(&full))?;
+        ensure!(
+            fake.observe(family)?.is_some_and(|observed| observed.table == full),
+            "it holds something else"
+        );
+        for (transaction, expected) in refused(family) {
+            ensure!(fake.commit(family, &transaction).is_err(), "it does what should {expected:?}");
+            ensure!(
+                fake.observe(family)?.is_some_and(|observed| observed.table == full),
+                "half of it was done"
+            );
+        }
+        ensure!(fake.generation()? == 1, "refusals cost generations");
+    }
+    Ok(())
+}
+
+fn unprivileged() -> Result<()> {
+    let namespace = Namespace::create()?;
+    let opened = namespace.enter(|| {
+        // Of this thread only, which ends with this closure.
+        let mut sets = capabilities(None)?;
+        sets.effective.remove(CapabilitySet::NET_ADMIN);
+        set_capabilities(None, sets)?;
+        Ok::<_, anyhow::Error>((Kernel::open(true).map(drop), Watch::open(1).map(drop)))
+    })??;
+    ensure!(matches!(opened, (Err(Error::Privilege), Err(Error::Privilege))), "it is {opened:?}");
     Ok(())
 }
 

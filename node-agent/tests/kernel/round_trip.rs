@@ -1,9 +1,16 @@
 //! What is written is what is read, by us and by `nft`.
 
-use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use pointsman_crds::IpFamily;
-use pointsman_dataplane::nftables::table::Table;
+use pointsman_dataplane::nftables::schema::{SetId, revision_key};
+use pointsman_dataplane::nftables::table::{Key, Table, Value};
 use pointsman_dataplane::nftables::text;
+use pointsman_dataplane::nftables::transaction::Transaction;
 use pointsman_node_agent::nftables::{Kernel, Nftables};
 
 use crate::Case;
@@ -13,6 +20,7 @@ use crate::namespace::Namespace;
 pub const CASES: &[Case] = &[
     ("a table is read back exactly as it was written", exact),
     ("nft prints a table that nft loads again as the same table", reloads),
+    ("a table that is being changed is read as it was at one moment", of_one_moment),
     ("our netlink and our nft text make the same table", text_agrees),
 ];
 
@@ -101,4 +109,52 @@ fn text_agrees() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A writer swaps two states that differ in a set that is read first and in one that is read last.
+fn of_one_moment() -> Result<()> {
+    let family = IpFamily::IPv4;
+    let (namespace, mut writer) = written(&table(&nodes()[0], family))?;
+    let mut reader = namespace.enter(|| Kernel::open(false))??;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let mut swaps = 0u32;
+            while !done.load(Ordering::Relaxed) {
+                swaps += 1;
+                writer.commit(family, &swap(swaps))?;
+                thread::sleep(Duration::from_millis(3));
+            }
+            Ok::<_, anyhow::Error>(swaps)
+        });
+        let mut revisions = BTreeSet::new();
+        let mut read = || {
+            let observed = reader.observe(family)?.context("there is no table")?;
+            let comment = |set, key: &Key| observed.table.sets.get(&set)?.get(key)?.comment.clone();
+            let first = comment(SetId::ClusterIps, &swapped());
+            let last = comment(SetId::Revision, &revision_key());
+            // Before the first swap only the revision is there.
+            ensure!(first.is_none() || first == last, "it was read as a mixture: {first:?} and {last:?}");
+            revisions.extend(last);
+            Ok(())
+        };
+        let outcome = (0..100).try_for_each(|_| read());
+        done.store(true, Ordering::Relaxed);
+        let swaps = writing.join().map_err(|_| anyhow!("the writer panicked"))??;
+        outcome?;
+        ensure!(swaps > 10 && revisions.len() > 10, "only {} of {swaps} changes were seen", revisions.len());
+        Ok(())
+    })
+}
+
+fn swapped() -> Key {
+    Key::point(&[10, 0, 0, 1])
+}
+
+fn swap(number: u32) -> Transaction {
+    let mut change = Transaction::default();
+    let comment = || Value { data: None, comment: Some(number.to_string().into()) };
+    change.set(SetId::ClusterIps, swapped(), comment(), number > 1);
+    change.set(SetId::Revision, revision_key(), comment(), true);
+    change
 }

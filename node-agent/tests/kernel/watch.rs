@@ -29,7 +29,7 @@ fn told() -> Result<()> {
     let port = kernel.port();
     let mut watch = namespace.enter(|| Watch::open(port))??;
     let (sender, touches) = channel();
-    std::thread::spawn(move || while sender.send(watch.next()).is_ok() {});
+    std::thread::spawn(move || while sender.send(watch.wait()).is_ok() {});
     let quiet = || matches!(touches.recv_timeout(SOON), Err(RecvTimeoutError::Timeout));
 
     let mut change = Transaction::default();
@@ -61,6 +61,6 @@ fn lost() -> Result<()> {
     let flood =
         Transaction { add: BTreeMap::from([(SetId::ClusterIps, elements)]), ..Transaction::default() };
     kernel.commit(IpFamily::IPv4, &flood)?;
-    ensure!(watch.next()? == Touch::Lost, "a flood was not told as lost");
+    ensure!(watch.wait()? == Touch::Lost, "a flood was not told as lost");
     Ok(())
 }

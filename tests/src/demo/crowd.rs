@@ -65,6 +65,12 @@ impl Crowd {
         std::mem::take(&mut *lock(&self.tally))
     }
 
+    /// Whether all these servers have answered since somebody last took the tally.
+    pub fn has_met(&self, servers: &[&str]) -> bool {
+        let tally = lock(&self.tally);
+        servers.iter().all(|server| tally.servers.contains_key(*server))
+    }
+
     /// Sends them home; an error if one of them had to give up.
     pub fn disperse(mut self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);

@@ -36,7 +36,11 @@ pub struct Stage {
 impl Stage {
     /// Network, control plane, chart and identities; none of our programs yet.
     pub fn build() -> Result<Self> {
-        let cluster = Cluster::start(NODES, &Chart::pointsman())?;
+        let chart = Chart::pointsman();
+        let cluster = Cluster::start(NODES, &chart)?;
+        // No kubelet runs what they ask for: left there, they would count pods that never come.
+        let delete = ["delete", "deployments,daemonsets", "--all", "-n", chart.namespace()];
+        cluster.control_plane.kubectl(&delete)?;
         Ok(Self { controllers: BTreeMap::new(), agents: BTreeMap::new(), pods: BTreeMap::new(), cluster })
     }
 
@@ -65,11 +69,14 @@ impl Stage {
         Ok(&self.pods.get(name).with_context(|| format!("no pod {name}"))?.network.netns)
     }
 
-    /// Starts a controller.
+    /// Starts a controller, and waits until it is warm: one that leads or could lead at once.
     pub fn start_controller(&mut self, number: u16) -> Result<()> {
         let process = self.cluster.start_controller(number, &["--endpoint-slices=Manage"])?;
         self.controllers.insert(number, process);
-        Ok(())
+        let url = format!("http://127.0.0.1:{}/readyz", Cluster::controller_health_port(number));
+        self.wait(&format!("controller-{number} to be ready"), |stage| {
+            Ok(stage.status_of(stage.place_of_control_plane(), &url)? == "200")
+        })
     }
 
     /// Kills a controller as a crash would.
@@ -159,6 +166,12 @@ impl Stage {
         command.args(["explain", address, "--node-name", &place.name, "--kubeconfig"]);
         let printed = run(command.arg(self.cluster.agent_kubeconfig(node)))?.success()?;
         Ok((format!("pointsman-agent explain {address} --node-name {}", place.name), printed))
+    }
+
+    /// The HTTP status with which a URL answers in a place; 000 if nobody answers.
+    pub fn status_of(&self, place: &Netns, url: &str) -> Result<String> {
+        let words = ["-sk", "--max-time", "3", "-w", "%{http_code}", "-o", "/dev/null", url];
+        Ok(run(place.command("curl").args(words))?.stdout)
     }
 
     /// Asks for a page from a place, as a person would; the command and what it printed.

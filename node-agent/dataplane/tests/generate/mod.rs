@@ -1,4 +1,6 @@
 //! Random nodes, Services and packets from small pools, so that they meet: shared addresses, ports and endpoints are the rule here.
+// Not only the tests, what they are built of may panic, too.
+#![allow(clippy::unwrap_used)]
 
 use pointsman_crds::{
     DetectLocalMode, EndpointGroup, NodePortAddressesType, PlanEndpoint, PlanPort, Protocol,

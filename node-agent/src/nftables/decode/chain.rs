@@ -7,7 +7,7 @@ use pointsman_dataplane::nftables::table::{Observed, Rule};
 use super::super::message::Message;
 use super::rule;
 
-/// Notes a chain of our table: known and empty, or foreign. False if it is another table's.
+/// Notes a chain of our table: known and empty, or foreign. False if the table does not count it.
 pub fn declaration(message: &Message<'_>, observed: &mut Observed) -> bool {
     let attributes: IterableChainAttrs<'_> = ChainAttrs::new(message.attributes());
     if !attributes.get_table().is_ok_and(|table| table.to_bytes() == TABLE.as_bytes()) {
@@ -16,7 +16,7 @@ pub fn declaration(message: &Message<'_>, observed: &mut Observed) -> bool {
     let flags = attributes.get_flags().unwrap_or_default();
     // A bound chain lives and dies with a foreign rule, which is told apart by its expressions.
     if flags & ChainFlags::Binding as u32 != 0 {
-        return true;
+        return false;
     }
     let name = attributes.get_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match ChainId::named(&name) {

@@ -27,7 +27,7 @@ pub struct Reading {
     pub observed: Option<Observed>,
     /// Whether no dump was interrupted by a change.
     pub whole: bool,
-    /// How many sets and chains there are, ours or not: if the table counts more, it holds objects of other kinds.
+    /// How many named sets and chains there are, ours or not: if the table counts more, it holds objects of other kinds.
     pub objects: u32,
 }
 

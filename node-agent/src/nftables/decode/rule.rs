@@ -24,21 +24,20 @@ const ADDRESS_AND_PORT: u32 = 3;
 
 /// A rule's expressions, if all are known.
 pub fn read(list: &IterableExprListAttrs<'_>, family: IpFamily) -> Option<Rule> {
-    list.clone()
-        .map(|element| {
-            let ExprListAttrs::Elem(element) = element.ok()?;
-            if element.get_name().ok()? == MASQUERADE {
-                return read_masquerade(&ExprMasqAttrs::new(find_attr(element.get_buf(), EXPRESSION_DATA)?));
-            }
-            expression(element.get_data().ok()?, family)
-        })
-        .collect()
+    list.map(|element| {
+        let ExprListAttrs::Elem(element) = element.ok()?;
+        if element.get_name().ok()? == MASQUERADE {
+            return read_masquerade(&ExprMasqAttrs::new(find_attr(element.get_buf(), EXPRESSION_DATA)?));
+        }
+        expression(&element.get_data().ok()?, family)
+    })
+    .collect()
 }
 
-fn expression(data: ExprOps<'_>, family: IpFamily) -> Option<Expr> {
+fn expression(data: &ExprOps<'_>, family: IpFamily) -> Option<Expr> {
     match data {
-        ExprOps::Meta(meta) => read_meta(&meta),
-        ExprOps::Payload(payload) => read_payload(&payload),
+        ExprOps::Meta(meta) => read_meta(meta),
+        ExprOps::Payload(payload) => read_payload(payload),
         ExprOps::Ct(ct) => {
             let key = match ct.get_key().ok()? {
                 key if key == CtKeys::State as u32 => CtKey::State,
@@ -48,17 +47,17 @@ fn expression(data: ExprOps<'_>, family: IpFamily) -> Option<Expr> {
             let plain = ct.get_direction().is_err() && ct.get_sreg().is_err();
             Some(Expr::Ct(key, register(ct.get_dreg().ok()?)?)).filter(|_| plain)
         }
-        ExprOps::Fib(fib) => read_fib(&fib),
-        ExprOps::Cmp(compare) => read_compare(&compare),
-        ExprOps::Bitwise(bitwise) => read_bitwise(&bitwise),
-        ExprOps::Lookup(lookup) => read_lookup(&lookup),
-        ExprOps::Numgen(numgen) => read_random(&numgen),
+        ExprOps::Fib(fib) => read_fib(fib),
+        ExprOps::Cmp(compare) => read_compare(compare),
+        ExprOps::Bitwise(bitwise) => read_bitwise(bitwise),
+        ExprOps::Lookup(lookup) => read_lookup(lookup),
+        ExprOps::Numgen(numgen) => read_random(numgen),
         ExprOps::Immediate(immediate) => {
             let ours = immediate.get_dreg().ok()? == VERDICT_REGISTER;
             Some(Expr::Verdict(verdict(&immediate.get_data().ok()?.get_verdict().ok()?)?)).filter(|_| ours)
         }
-        ExprOps::Nat(nat) => read_nat(&nat, family),
-        ExprOps::Reject(reject) => read_reject(&reject, family),
+        ExprOps::Nat(nat) => read_nat(nat, family),
+        ExprOps::Reject(reject) => read_reject(reject, family),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use pointsman_dataplane::nftables::table::{Bytes, Data, Key, Observed, Value};
 use super::super::encode::{COMMENT, Shape, VERDICT};
 use super::super::message::Message;
 
-/// Notes a set of our table: known and empty, or foreign. False if it is another table's.
+/// Notes a set of our table: known and empty, or foreign. False if the table does not count it.
 pub fn declaration(message: &Message<'_>, family: IpFamily, observed: &mut Observed) -> bool {
     let attributes: IterableSetAttrs<'_> = SetAttrs::new(message.attributes());
     if !attributes.get_table().is_ok_and(|table| table.to_bytes() == TABLE.as_bytes()) {
@@ -24,7 +24,7 @@ pub fn declaration(message: &Message<'_>, family: IpFamily, observed: &mut Obser
     let flags = attributes.get_flags().unwrap_or_default();
     // An anonymous set lives and dies with a foreign rule, which is told apart by its expressions.
     if flags & SetFlags::Anonymous as u32 != 0 {
-        return true;
+        return false;
     }
     let name = attributes.get_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match SetId::named(&name) {

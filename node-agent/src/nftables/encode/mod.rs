@@ -158,9 +158,28 @@ mod tests {
         let expected = [
             (None, String::new()),
             (Some(Kind::DelRule), format!("{table}090002006c622d3200000000")),
-            (Some(Kind::NewRule), format!("{table}090002006c622d3200000000@RULE@")),
-            (Some(Kind::DelElements), format!("{table}@DEL@")),
-            (Some(Kind::NewElements), format!("{table}@ADD@")),
+            (
+                Some(Kind::NewRule),
+                format!(
+                    "{table}090002006c622d320000000054000480340001800b0001006e756d67656e000024000280\
+                 080001000000000b080002000000000208000300000000010800040000000000\
+                 1c000180090001006d617371000000000c0002800800010000000010"
+                ),
+            ),
+            (
+                Some(Kind::DelElements),
+                format!(
+                    "{table}110002006e6f6465706f72742d697073000000001c000380180001800c000180080001000b000000\
+                 0800030000000001"
+                ),
+            ),
+            (
+                Some(Kind::NewElements),
+                format!(
+                    "{table}0d000200736572766963657300000000440003804000018014000180100001000a60000106000000\
+                 01bb00001c0002801800028008000100fffffffc090002006c622d32000000000a0006000004612f62000000"
+                ),
+            ),
             (Some(Kind::DelChain), format!("{table}0e0003006d6173712d6c622d39000000")),
             (None, String::new()),
         ];

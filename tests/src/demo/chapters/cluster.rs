@@ -15,7 +15,7 @@ pub fn build(story: &mut Story) -> Result<Stage> {
     }
     story.say("A real etcd and kube-apiserver in a network namespace; a bridge; three nodes, each a namespace on it;");
     story.say("pods as namespaces behind their nodes; and an outside. Helm renders the chart, kubectl applies it: kinds,");
-    story.say("roles, admission policies. No kubelet runs here, so the demo itself starts what the chart would have started,");
+    story.say("roles, admission policies. No kubelet runs here, so the demo itself starts the programs that the chart would have started,");
     story.say("with tokens of the chart's ServiceAccounts; an agent's token is bound to its Node.");
     Stage::build()
 }
@@ -38,8 +38,7 @@ pub fn tell(story: &mut Story, stage: &mut Stage) -> Result<()> {
     stage.wait("three ready nodes", |stage| Ok(ready(stage)? == usize::from(NODES)))?;
     story.show("kubectl get nodeproxyplans", &stage.kubectl("get nodeproxyplans")?);
     let url = "https://10.96.0.1/readyz";
-    let words = ["curl", "-sk", "--max-time", "3", "-w", "%{http_code}", "-o", "/dev/null", url];
-    let code = stage.nodes()[0].netns.run(&words).context("ask the API server through its Service")?;
+    let code = stage.status_of(&stage.nodes()[0].netns, url)?;
     story.claim(
         code == "401",
         "on node-1 the API server now answers through its own Service, 10.96.0.1 (401: nobody showed a token)",

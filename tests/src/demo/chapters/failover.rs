@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::cluster::wait_for_leader;
-use super::scale::settle;
 use super::services::web;
 use crate::audit::{Mark, Record};
 use crate::demo::crowd::Crowd;
@@ -35,7 +34,7 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: &Crowd) -> Result<()> {
     )?;
     let mark = audit.mark()?;
     stage.start_pod(0, web(6))?;
-    settle(stage, 3)?;
+    stage.wait("web-6 to answer", |_| Ok(crowd.has_met(&["web-6"])))?;
     let written = plans_and_slices(stage, mark)?;
     for record in &written {
         story.say(&format!(
@@ -60,9 +59,8 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: &Crowd) -> Result<()> {
         &format!("{} connections meanwhile, none failed, and web-6 has its share", tally.answered),
         || tally.complaints(),
     )?;
-    stage.start_controller(1)?;
     story.say("controller-1 is started again, to stand by.");
-    Ok(())
+    stage.start_controller(1)
 }
 
 /// What the controllers wrote since then: their Lease, Events and the condition AgentAlive aside.

@@ -57,11 +57,7 @@ fn restart_an_agent(story: &mut Story, stage: &mut Stage) -> Result<()> {
     stage.start_agent(1)?;
     let started = Instant::now();
     let node = &stage.nodes()[1].netns;
-    wait::until("node-2's agent to be ready", LIMIT, || {
-        Ok(node
-            .run(&["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", READY])
-            .is_ok_and(|code| code == "200"))
-    })?;
+    wait::until("node-2's agent to be ready", LIMIT, || Ok(stage.status_of(node, READY)? == "200"))?;
     story.say(&format!(
         "node-2's agent is ready again after {} ms, from its checkpoint:",
         started.elapsed().as_millis()

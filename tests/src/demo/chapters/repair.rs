@@ -48,16 +48,14 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: Crowd) -> Result<Crowd>
     wait::until("web to answer on node-1 again", LIMIT, || {
         Ok(matches!(ask(node, Transport::Tcp, target, Duration::from_millis(500))?, Reply::Answered(_)))
     })?;
-    story.claim(
-        true,
-        &format!("the agent is started, and {} ms later web answers", started.elapsed().as_millis()),
-        String::new,
-    )?;
+    story.say(&format!("The agent is started, and {} ms later web answers.", started.elapsed().as_millis()));
     let after = ruleset::contents(node)?;
     story.claim(before == after, "every rule and element is back, and nothing else changed", || {
         before.symmetric_difference(&after).cloned().collect::<Vec<_>>().join("; ")
     })?;
-    if let Err(error) = told(story, stage, logged) { println!("XXX {error:#}"); }
+    if let Err(error) = told(story, stage, logged) {
+        println!("XXX {error:#}");
+    }
     scale::gather(stage)
 }
 

@@ -4,7 +4,8 @@
 use std::sync::{Mutex, MutexGuard};
 
 use pointsman_crds::{
-    EndpointGroup, NodeProxyPlanSpec, PlanEndpoint, PlanPort, Protocol, ServiceProxyPlanSpec, SyncSettings, Target,
+    DriftPolicy, EndpointGroup, NodeProxyPlanSpec, PlanEndpoint, PlanPort, Protocol, ServiceProxyPlanSpec,
+    SyncSettings, Target,
 };
 use pointsman_dataplane::ServicePlan;
 use pointsman_dataplane::nftables::schema::SetId;
@@ -12,8 +13,8 @@ use pointsman_dataplane::nftables::table::{Observed, Table};
 use pointsman_dataplane::nftables::transaction::Transaction;
 
 use super::*;
-use crate::plan::Link;
 use crate::nftables::{Committed, Error, Fake, Ownership, TableHead};
+use crate::plan::Link;
 
 /// A kernel that outlives its agents.
 #[derive(Clone, Default)]
@@ -117,7 +118,12 @@ fn service(name: &str, vip: &str, endpoints: &[&str]) -> (ServiceKey, Arc<Servic
     let spec = ServiceProxyPlanSpec {
         service_uid: name.to_owned(),
         cluster_ips: vec![vip.parse().unwrap()],
-        ports: vec![PlanPort { name: String::new(), protocol: Protocol::Tcp, port: port(80), node_port: None }],
+        ports: vec![PlanPort {
+            name: String::new(),
+            protocol: Protocol::Tcp,
+            port: port(80),
+            node_port: None,
+        }],
         groups: vec![EndpointGroup {
             targets: vec![Target { name: String::new(), port: port(8080) }],
             endpoints: endpoints.iter().map(endpoint).collect(),
@@ -129,7 +135,8 @@ fn service(name: &str, vip: &str, endpoints: &[&str]) -> (ServiceKey, Arc<Servic
 }
 
 fn whole(revision: &str, node: Arc<NodePlan>) -> Update {
-    let services = [service("web", "10.96.0.1", &["10.9.0.1", "10.9.0.2"]), service("dns", "10.96.0.2", &["10.9.0.3"])];
+    let services =
+        [service("web", "10.96.0.1", &["10.9.0.1", "10.9.0.2"]), service("dns", "10.96.0.2", &["10.9.0.3"])];
     Update {
         node: Some(node),
         services: Services::All(services.into()),
@@ -280,23 +287,37 @@ fn drift_that_may_not_be_repaired_stays_and_is_told_of_until_it_is_gone() {
         assert_eq!(report.drifted.map(|drifted| drifted.reason), Some(ConditionReason::DriftObserved));
         assert_eq!((kernel.services(), report.drift.repairs), (1, 0));
     }
+    let new = service("new", "10.96.0.3", &["10.9.0.4"]).1;
+    let report = agent.told(change("9", "new", Some(new)));
+    assert_eq!((revision(&report), kernel.services()), (Some("9"), 2), "a change is written");
+    assert!(report.drifted.is_some(), "and the difference is still there");
 }
 
 #[test]
 fn a_checkpoint_is_used_unless_the_kernel_is_newer() {
-    for (in_kernel, in_checkpoint, used) in [(None, "8", true), (Some("8"), "8", true), (Some("8"), "9", true), (Some("10"), "9", false)] {
+    for (in_kernel, in_checkpoint, used) in
+        [(None, "8", true), (Some("8"), "8", true), (Some("8"), "9", true), (Some("10"), "9", false)]
+    {
         let kernel = Shared::default();
         if let Some(revision) = in_kernel {
             Agent::start(&kernel).told(whole(revision, node(|_| ())));
         }
         let mut agent = Agent::start(&kernel);
         let saved = Services::Saved([service("old", "10.96.0.9", &["10.9.0.9"])].into());
-        let report = agent.told(Update { services: saved, link: Some(Link::Checkpoint), ..whole(in_checkpoint, node(|_| ())) });
+        let report = agent.told(Update {
+            services: saved,
+            link: Some(Link::Checkpoint),
+            ..whole(in_checkpoint, node(|_| ()))
+        });
         let name = format!("{in_checkpoint} over {in_kernel:?}");
         assert_eq!(revision(&report), used.then_some(in_checkpoint), "{name}");
         assert_eq!(kernel.services(), if used { 1 } else { 2 }, "{name}");
         let report = agent.told(whole("11", node(|_| ())));
-        assert_eq!((revision(&report), kernel.services()), (Some("11"), 2), "{name}: the feed's plan replaces it");
+        assert_eq!(
+            (revision(&report), kernel.services()),
+            (Some("11"), 2),
+            "{name}: the feed's plan replaces it"
+        );
     }
 }
 
@@ -325,8 +346,12 @@ fn what_is_refused_holds_up_nothing_else() {
     update.unreadable = Some([(ServiceKey::new("shop", "odd"), "plan odd: no".to_owned())].into());
     let report = agent.told(update);
     assert_eq!((revision(&report), kernel.services()), (Some("10"), 3));
-    let told: Vec<(&str, &str)> =
-        report.refused.first.iter().map(|refused| (refused.service.as_str(), refused.reason.as_str())).collect();
+    let told: Vec<(&str, &str)> = report
+        .refused
+        .first
+        .iter()
+        .map(|refused| (refused.service.as_str(), refused.reason.as_str()))
+        .collect();
     assert_eq!(told, [("shop/odd", "Malformed"), ("shop/bad", "FrontendAddressInvalid")]);
     assert_eq!(report.refused.count, 2);
     let report = agent.told(change("11", "bad", None));

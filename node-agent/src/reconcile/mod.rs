@@ -1,25 +1,27 @@
 //! The loop: what changed → dispatch → image → commit → report. It runs in a thread of its own, because the kernel's answers block; it
 //! knows no cluster and no file.
 
+mod verify;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pointsman_crds::conditions::ConditionReason;
-use pointsman_crds::{DriftPolicy, IpFamily, Mode};
+use pointsman_crds::{IpFamily, Mode};
 use pointsman_dataplane::dispatch::Dispatch;
 use pointsman_dataplane::{NodeFacts, ServiceKey};
 use tokio::sync::watch;
 
 use crate::health::Health;
-use crate::hold::{Hold, trouble};
+use crate::hold::Hold;
 use crate::mailbox::{Mailbox, Wake};
 use crate::metrics::Metrics;
 use crate::nftables::Nftables;
 use crate::plan::{NodePlan, Plan, Revision, Services, Update};
 use crate::refusals::Refusals;
-use crate::report::{Programmed, Report, Trouble};
+use crate::report::{Programmed, Report};
 use crate::schedule::{Act, Schedule};
 use crate::tables::{Tables, Written, squash};
 
@@ -119,11 +121,15 @@ impl<K: Nftables> Reconciler<K> {
         };
         let changed = match (&mut self.plan, node, services) {
             (None, Some(node), all @ (Services::All(_) | Services::Saved(_))) => {
+                self.plan_node(None, &node);
                 let plan = Plan { node, services: BTreeMap::new(), revision: Revision::default() };
-                self.plan_node(None, &plan.node.clone());
                 self.plan.insert(plan).absorb(all)
             }
-            (None, _, _) => return,
+            (None, node, _) => {
+                // Without Services there is something to report, and nothing to write.
+                self.report.plan = node.or(self.report.plan.take());
+                return;
+            }
             (Some(plan), node, services) => {
                 let changed = plan.absorb(services);
                 if let Some(node) = node {
@@ -172,19 +178,26 @@ impl<K: Nftables> Reconciler<K> {
         self.report.failure = None;
         match written {
             Ok(written) => self.committed(written, now),
-            Err(Hold::Stalled(trouble)) => {
+            Err(hold) => self.held(hold, now),
+        }
+    }
+
+    fn held(&mut self, hold: Hold, now: Instant) {
+        match hold {
+            Hold::Stalled(trouble) => {
                 self.dispatch = None;
                 self.schedule.hold();
                 self.report.behind = false;
                 self.report.stalled = Some(trouble);
                 self.outlets.health.idle();
             }
-            Err(Hold::Conflict(trouble)) => {
+            Hold::Conflict(trouble) => {
                 self.dispatch = None;
                 self.schedule.failed(now);
+                self.report.behind = false;
                 self.report.conflict = Some(trouble);
             }
-            Err(Hold::Failed(trouble)) => {
+            Hold::Failed(trouble) => {
                 tracing::error!(
                     reason = trouble.reason.as_str(),
                     error = trouble.message,
@@ -206,13 +219,18 @@ impl<K: Nftables> Reconciler<K> {
         let settings = &plan.node.spec.settings;
         let own = settings.nftables.as_ref().and_then(|nftables| nftables.table_owner).unwrap_or(true);
         self.tables.open(own)?;
-        if self.dispatch.is_none()
-            && !self.take_over
-            && let Some(table) = self.tables.rival()?
-        {
-            return Err(Hold::by_kube_proxy(&table));
+        if self.dispatch.is_none() {
+            self.refuse_rival()?;
         }
         self.refuse_old_checkpoint()
+    }
+
+    /// Two proxies would fight for the same packets.
+    fn refuse_rival(&mut self) -> Result<(), Hold> {
+        if self.take_over {
+            return Ok(());
+        }
+        self.tables.rival()?.map_or(Ok(()), |table| Err(Hold::by_kube_proxy(&table)))
     }
 
     /// A checkpoint that is older than what the kernel says of itself is not applied over it.
@@ -296,7 +314,8 @@ impl<K: Nftables> Reconciler<K> {
             last_sync,
         });
         self.report.refused = self.refusals.list(counts.refused);
-        self.report.drifted = None;
+        // What may not be repaired is still there.
+        self.report.drifted.take_if(|drifted| drifted.reason == ConditionReason::RepairFailed);
         if self.tables.has_stale() {
             self.schedule.stale(now);
         }
@@ -320,60 +339,6 @@ impl<K: Nftables> Reconciler<K> {
         checkpoint.post(Update { revision: Some(plan.revision.clone()), ..unsaved });
     }
 
-    fn sweep(&mut self, now: Instant) {
-        match self.tables.sweep() {
-            Ok(written) => self.outlets.metrics.written(written),
-            Err(error) => {
-                tracing::error!(%error, "stale slots were not deleted; the table is read and written again");
-                self.schedule.failed(now);
-            }
-        }
-        if self.tables.has_stale() {
-            self.schedule.stale(now);
-        }
-    }
-
-    /// Reads the kernel back, and repairs or reports what differs.
-    fn verify(&mut self, now: Instant) {
-        let (Some(plan), Some(dispatch)) = (&self.plan, &self.dispatch) else { return };
-        self.schedule.verified(now);
-        let found = match self.tables.verify(dispatch) {
-            Ok(differences) => differences.found,
-            Err(error) => {
-                self.report.failure = Some(trouble(&error));
-                return self.schedule.failed(now);
-            }
-        };
-        if found.is_empty() {
-            self.report.drifted = None;
-            return;
-        }
-        let what = found.values().cloned().collect::<Vec<_>>().join("; ");
-        let policy = plan.node.spec.settings.sync.as_ref().and_then(|sync| sync.drift).unwrap_or_default();
-        tracing::warn!(what, ?policy, "the kernel differs from the plan");
-        if policy == DriftPolicy::Observe {
-            self.report.drifted = Some(Trouble::new(ConditionReason::DriftObserved, what));
-            return;
-        }
-        for family in found.into_keys() {
-            match self.tables.adopt(dispatch, family, &plan.revision) {
-                Ok(written) => self.outlets.metrics.written(written),
-                Err(error) => {
-                    let message = format!("{what}; repair failed: {error}");
-                    self.report.drifted = Some(Trouble::new(ConditionReason::RepairFailed, message));
-                    return self.schedule.failed(now);
-                }
-            }
-        }
-        self.report.drifted = None;
-        self.report.drift.repairs += 1;
-        self.report.drift.last = Some((Timestamp::now(), what));
-        self.outlets.metrics.repaired();
-        if self.tables.has_stale() {
-            self.schedule.stale(now);
-        }
-    }
-
     fn tell(&self) {
         self.outlets.reports.send_if_modified(|told| {
             let news = *told != self.report;
@@ -386,5 +351,4 @@ impl<K: Nftables> Reconciler<K> {
 }
 
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
 mod tests;

@@ -1,0 +1,56 @@
+//! Looks at nf_tables in a namespace from outside of any agent: what the tables hold, how often anybody wrote, what `nft` prints. It
+//! writes nothing.
+
+use anyhow::{Context, Result};
+use pointsman_crds::IpFamily;
+use pointsman_dataplane::nftables::schema::TABLE;
+use pointsman_dataplane::nftables::statement::family_name;
+use pointsman_dataplane::nftables::table::Table;
+use pointsman_dataplane::testing::{Canonical, canonical};
+use pointsman_node_agent::nftables::{Kernel, Nftables};
+use pointsman_tests::netns::Netns;
+
+use crate::plan::FAMILIES;
+
+/// A look into a namespace.
+#[derive(Debug)]
+pub struct Eye {
+    kernel: Kernel,
+}
+
+impl Eye {
+    /// Opens it.
+    pub fn open(netns: &Netns) -> Result<Self> {
+        let kernel = netns.enter(|| Kernel::open(false))?;
+        Ok(Self { kernel: kernel.with_context(|| format!("open nf_tables in {}", netns.name()))? })
+    }
+
+    /// How many transactions were committed in the namespace, by whomever, since it was made.
+    pub fn generation(&mut self) -> Result<u32> {
+        self.kernel.generation().context("the ruleset's generation")
+    }
+
+    /// Our table of a family, `None` if there is none; an error if something in it is none of ours.
+    pub fn table(&mut self, family: IpFamily) -> Result<Option<Table>> {
+        let observed = self.kernel.observe(family).with_context(|| format!("read the {family:?} table"))?;
+        let Some(observed) = observed else { return Ok(None) };
+        anyhow::ensure!(observed.foreign.is_empty(), "foreign in the table: {:?}", observed.foreign);
+        Ok(Some(observed.table))
+    }
+
+    /// Whether both tables are there and mean this. Slots that wait for their deletion are not in the way of that only later.
+    pub fn holds(&mut self, expected: &[Canonical; 2]) -> Result<bool> {
+        for (family, expected) in FAMILIES.into_iter().zip(expected) {
+            let Some(table) = self.table(family)? else { return Ok(false) };
+            if canonical(&table).as_ref() != Ok(expected) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// `nft list table` of our table; an error if there is none.
+pub fn list(netns: &Netns, family: IpFamily) -> Result<String> {
+    netns.run(&["nft", "list", "table", family_name(family), TABLE])
+}
