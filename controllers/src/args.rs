@@ -43,10 +43,20 @@ pub struct RunArgs {
     #[arg(long, env = "POINTSMAN_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
     /// Where /healthz and /readyz answer
-    #[arg(long, env = "POINTSMAN_HEALTH_ADDRESS", default_value = "0.0.0.0:10266", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "POINTSMAN_HEALTH_ADDRESS",
+        default_value = "0.0.0.0:10266",
+        value_name = "ADDRESS:PORT"
+    )]
     pub health_address: SocketAddr,
     /// Where /metrics answers
-    #[arg(long, env = "POINTSMAN_METRICS_ADDRESS", default_value = "127.0.0.1:10267", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "POINTSMAN_METRICS_ADDRESS",
+        default_value = "127.0.0.1:10267",
+        value_name = "ADDRESS:PORT"
+    )]
     pub metrics_address: SocketAddr,
     /// Format of the log
     #[arg(long, env = "POINTSMAN_LOG_FORMAT", value_enum, default_value = "text", value_name = "FORMAT")]
@@ -77,16 +87,38 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 pub struct ProxyArgs {
     /// Manage: write EndpointSlices from Services and Pods. Consume: read those that another controller writes
-    #[arg(long, env = "POINTSMAN_ENDPOINT_SLICES", value_enum, ignore_case = true, default_value = "Manage", value_name = "MODE")]
+    #[arg(
+        long,
+        env = "POINTSMAN_ENDPOINT_SLICES",
+        value_enum,
+        ignore_case = true,
+        default_value = "Manage",
+        value_name = "MODE"
+    )]
     pub endpoint_slices: EndpointSlices,
     /// Which part of the nodes' kernels carries Services
     #[arg(long, env = "POINTSMAN_MODE", value_enum, default_value = "nftables", value_name = "MODE")]
     pub mode: ModeArg,
     /// The IP families that are proxied
-    #[arg(long, env = "POINTSMAN_IP_FAMILIES", value_enum, ignore_case = true, value_delimiter = ',', default_value = "IPv4,IPv6", value_name = "FAMILIES")]
+    #[arg(
+        long,
+        env = "POINTSMAN_IP_FAMILIES",
+        value_enum,
+        ignore_case = true,
+        value_delimiter = ',',
+        default_value = "IPv4,IPv6",
+        value_name = "FAMILIES"
+    )]
     pub ip_families: Vec<FamilyArg>,
     /// How traffic of a node's own pods is recognised
-    #[arg(long, env = "POINTSMAN_DETECT_LOCAL_MODE", value_enum, ignore_case = true, default_value = "NodeCIDR", value_name = "MODE")]
+    #[arg(
+        long,
+        env = "POINTSMAN_DETECT_LOCAL_MODE",
+        value_enum,
+        ignore_case = true,
+        default_value = "NodeCIDR",
+        value_name = "MODE"
+    )]
     pub detect_local_mode: DetectArg,
     /// For ClusterCIDR: the ranges that all pods' addresses come from
     #[arg(long, env = "POINTSMAN_CLUSTER_CIDRS", value_delimiter = ',', value_name = "CIDRS")]
@@ -101,7 +133,12 @@ pub struct ProxyArgs {
     #[arg(long, env = "POINTSMAN_MASQUERADE_ALL")]
     pub masquerade_all: bool,
     /// Where node ports answer: Primary (the addresses of the Node object), All, or ranges
-    #[arg(long, env = "POINTSMAN_NODE_PORT_ADDRESSES", default_value = "Primary", value_name = "Primary|All|CIDRS")]
+    #[arg(
+        long,
+        env = "POINTSMAN_NODE_PORT_ADDRESSES",
+        default_value = "Primary",
+        value_name = "Primary|All|CIDRS"
+    )]
     pub node_port_addresses: String,
     /// The ranges that external IPs of Services may come from; without any, external IPs are refused (CVE-2020-8554)
     #[arg(long, env = "POINTSMAN_ALLOWED_EXTERNAL_IPS", value_delimiter = ',', value_name = "CIDRS")]
@@ -120,7 +157,14 @@ pub struct ProxyArgs {
     #[arg(long, env = "POINTSMAN_VERIFY_PERIOD", value_parser = duration, default_value = "30s", value_name = "DURATION")]
     pub verify_period: Duration,
     /// What agents do about a kernel that differs from the plan
-    #[arg(long, env = "POINTSMAN_DRIFT", value_enum, ignore_case = true, default_value = "Repair", value_name = "POLICY")]
+    #[arg(
+        long,
+        env = "POINTSMAN_DRIFT",
+        value_enum,
+        ignore_case = true,
+        default_value = "Repair",
+        value_name = "POLICY"
+    )]
     pub drift: DriftArg,
 }
 
@@ -196,6 +240,7 @@ pub enum DriftArg {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration: Duration = text.parse().map_err(|error| format!("{error}; write it as 500ms, 30s or 1m"))?;
+    let duration: Duration =
+        text.parse().map_err(|error| format!("{error}; write it as 500ms, 30s or 1m"))?;
     if duration.is_negative() { Err("a duration cannot be negative".to_owned()) } else { Ok(duration) }
 }

@@ -50,7 +50,7 @@ impl Health {
 
 /// Why a port does not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("listen on {address} for {what}: {source}")]
+#[error("listen on {address} for {what}")]
 pub struct ListenError {
     address: SocketAddr,
     what: &'static str,
@@ -67,7 +67,8 @@ pub async fn serve(
     health: watch::Receiver<Health>,
     registry: Registry,
 ) -> Result<(), ListenError> {
-    let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(health);
+    let probes =
+        Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(health);
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry));
     if health_address == metrics_address {
         return listen(health_address, "health and metrics", probes.merge(metrics)).await;

@@ -30,7 +30,12 @@ pub struct Candidate {
 }
 
 /// Campaigns until `stop`; then lets go of the Lease, so that the next leader need not wait for its end.
-pub async fn campaign(client: Client, candidate: Candidate, leads: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
+pub async fn campaign(
+    client: Client,
+    candidate: Candidate,
+    leads: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), &candidate.namespace);
     let mut term = Term { leads, until: None };
     while !*stop.borrow() {

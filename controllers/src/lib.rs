@@ -13,6 +13,7 @@ pub mod next;
 pub mod object;
 pub mod offline;
 mod queue;
+mod reason;
 mod run;
 mod schema;
 pub mod settings;

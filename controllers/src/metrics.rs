@@ -144,7 +144,11 @@ impl Metrics {
         slices.register("changes", "EndpointSlices written", self.slice_changes.clone());
         slices.register("syncs", "Services whose slices were looked at", self.syncs.clone());
         slices.register("num_endpoint_slices", "EndpointSlices of ours", self.num_endpoint_slices.clone());
-        slices.register("endpoints_desired", "Endpoints in EndpointSlices of ours", self.endpoints_desired.clone());
+        slices.register(
+            "endpoints_desired",
+            "Endpoints in EndpointSlices of ours",
+            self.endpoints_desired.clone(),
+        );
     }
 
     /// A write has ended.

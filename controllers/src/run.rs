@@ -17,7 +17,7 @@ use crate::lease::{self, Candidate};
 use crate::metrics::Metrics;
 use crate::settings::{self, FlagError};
 use crate::write::{Reporter, Writer};
-use crate::{schema, telemetry, watch};
+use crate::{reason, schema, telemetry, watch};
 
 /// Why the controller does not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +35,16 @@ pub enum RunError {
     #[error("find the API server: {0}; give --kubeconfig, or run in a Pod with a ServiceAccount token")]
     NoCluster(kube::config::InClusterError),
     /// The API server's address or credentials cannot be used.
-    #[error("connect to the API server: {0}")]
+    #[error("connect to the API server: {}", reason::of(.0))]
     Connect(Box<kube::Error>),
     /// The API server does not answer, or does not let us in.
-    #[error("reach the API server at {0}: {1}")]
-    Reach(String, Box<kube::Error>),
+    #[error("reach the API server at {address}: {}", reason::of(.error))]
+    Reach {
+        /// Where it should be.
+        address: String,
+        /// What happened.
+        error: Box<kube::Error>,
+    },
     /// A port cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -77,11 +82,13 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     health::serve(args.health_address, args.metrics_address, healthy, registry).await?;
     let look_again = Arc::new(Notify::new());
     tokio::spawn(schema::watch_stored(client.clone(), Arc::clone(&look_again), wrong));
-    let candidate = Candidate { namespace: args.lease_namespace, name: args.lease_name, identity: identity.clone() };
+    let candidate =
+        Candidate { namespace: args.lease_namespace, name: args.lease_name, identity: identity.clone() };
     let campaign = tokio::spawn(lease::campaign(client.clone(), candidate, leads, stopped_lease));
     let (steps, kinds) = watch::start(&client, manage, &metrics);
     let writer = Writer::new(client.clone(), Reporter::new(client, &identity), Arc::clone(&metrics));
-    let connections = Connections { steps, leads: is_leader, schema, look_again, health, stop: stopped_driver };
+    let connections =
+        Connections { steps, leads: is_leader, schema, look_again, health, stop: stopped_driver };
     let driver = Driver::new(Index::new(policy), settings, writer, metrics, connections, kinds);
     let driver = tokio::spawn(driver.run());
     tracing::info!(identity, version = env!("CARGO_PKG_VERSION"), "the controller runs");
@@ -105,7 +112,9 @@ async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
         Some(path) => {
             let unusable = |error| RunError::Kubeconfig(path.display().to_string(), error);
             let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)?
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(unusable)?
         }
         None => Config::incluster().map_err(RunError::NoCluster)?,
     };
@@ -113,7 +122,7 @@ async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
     let client = Client::try_from(config).map_err(|error| RunError::Connect(Box::new(error)))?;
     match client.apiserver_version().await {
         Ok(version) => tracing::info!(address, version = version.git_version, "the API server answers"),
-        Err(error) => return Err(RunError::Reach(address, Box::new(error))),
+        Err(error) => return Err(RunError::Reach { address, error: Box::new(error) }),
     }
     Ok(client)
 }

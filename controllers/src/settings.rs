@@ -2,8 +2,8 @@
 
 use ipnet::IpNet;
 use pointsman_crds::{
-    DetectLocal, DetectLocalMode, DriftPolicy, IpFamily, Masquerade, Mode, NftablesSettings, NodePortAddresses,
-    NodePortAddressesType, ProxySettings, SyncSettings,
+    DetectLocal, DetectLocalMode, DriftPolicy, IpFamily, Masquerade, Mode, NftablesSettings,
+    NodePortAddresses, NodePortAddressesType, ProxySettings, SyncSettings,
 };
 use pointsman_planner::plan::Policy;
 
@@ -22,10 +22,14 @@ pub enum FlagError {
     #[error("--pod-interface={0:?} is no interface name: 1 to 15 letters, digits and the signs _ . : @ -")]
     Interface(String),
     /// No keyword and no ranges.
-    #[error("--node-port-addresses={0:?} is neither Primary nor All nor a list of ranges such as 192.0.2.0/24")]
+    #[error(
+        "--node-port-addresses={0:?} is neither Primary nor All nor a list of ranges such as 192.0.2.0/24"
+    )]
     NodePortAddresses(String),
     /// A proxy name that no label can have.
-    #[error("--proxy-name={0:?} is no label value: up to 63 letters, digits and the signs - _ . between them")]
+    #[error(
+        "--proxy-name={0:?} is no label value: up to 63 letters, digits and the signs - _ . between them"
+    )]
     ProxyName(String),
 }
 
@@ -96,7 +100,8 @@ fn detect_local(args: &ProxyArgs) -> Result<DetectLocal, FlagError> {
             false => FlagError::GoesWith("--cluster-cidrs", "ClusterCIDR"),
         });
     }
-    let by_interface = matches!(mode, DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix);
+    let by_interface =
+        matches!(mode, DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix);
     match &args.pod_interface {
         None if by_interface => return Err(FlagError::Needs(name, "--pod-interface")),
         Some(_) if !by_interface => {

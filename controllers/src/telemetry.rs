@@ -22,10 +22,12 @@ pub enum TelemetryError {
 /// # Errors
 /// If `level` cannot be read.
 pub fn init(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(level)
+    // The client logs every failure that it returns; it is told once, by who knows what was tried.
+    let filter = EnvFilter::try_new(format!("kube_client::client::builder=off,{level}"))
         .map_err(|error| TelemetryError::Level(level.to_owned(), error.to_string()))?;
     let ansi = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     let result = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -7,8 +7,8 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node as KubeNode, Pod as KubePod, Service as KubeService};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
-use kube::runtime::watcher::{self, Event};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use pointsman_crds::{NodeProxyPlan, ServiceProxyPlan};
 use pointsman_planner::model::{Node, Pod, Service, Slice};
@@ -62,7 +62,11 @@ fn take<T: Indexed>(index: &mut Index, step: Watched<T>) -> Option<&'static str>
 }
 
 /// Starts the watches. Returns their steps, and the kinds that are watched. Pods concern only who writes slices.
-pub fn start(client: &Client, pods: bool, metrics: &Arc<Metrics>) -> (mpsc::Receiver<Change>, Vec<&'static str>) {
+pub fn start(
+    client: &Client,
+    pods: bool,
+    metrics: &Arc<Metrics>,
+) -> (mpsc::Receiver<Change>, Vec<&'static str>) {
     let (sink, steps) = mpsc::channel(BACKLOG);
     let mut watches = Watches { client, metrics, sink, kinds: Vec::new() };
     watches.add::<KubeService, Service>(Change::Service);

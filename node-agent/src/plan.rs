@@ -71,6 +71,8 @@ pub enum Link {
 pub struct Update {
     /// The node's own plan, if it changed.
     pub node: Option<Arc<NodePlan>>,
+    /// The node's own plan before there is a whole one with it: for the report alone.
+    pub awaited: Option<Arc<NodePlan>>,
     /// Services that changed.
     pub services: Services,
     /// How far the plan reaches now.
@@ -152,6 +154,7 @@ impl Default for Update {
     fn default() -> Self {
         Self {
             node: None,
+            awaited: None,
             services: Services::Changed(BTreeMap::new()),
             revision: None,
             unreadable: None,
@@ -169,8 +172,9 @@ impl Update {
 
     /// Adds a later update to this one.
     pub fn merge(&mut self, later: Self) {
-        let Self { node, services, revision, unreadable, triggers, link } = later;
+        let Self { node, awaited, services, revision, unreadable, triggers, link } = later;
         self.node = node.or_else(|| self.node.take());
+        self.awaited = awaited.or_else(|| self.awaited.take());
         self.revision = revision.or_else(|| self.revision.take());
         self.unreadable = unreadable.or_else(|| self.unreadable.take());
         self.link = link.or_else(|| self.link.take());

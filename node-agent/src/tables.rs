@@ -33,6 +33,8 @@ pub struct Tables<K> {
     removed: BTreeSet<IpFamily>,
     /// The ruleset's generation as it is if nobody but us wrote since the tables were read.
     generation: Option<u32>,
+    /// The revision that tables carry without saying so yet, because it changed nothing in them.
+    unsaid: Option<Revision>,
 }
 
 /// What was written.
@@ -56,7 +58,14 @@ pub struct Differences {
 impl<K: Nftables> Tables<K> {
     /// Nothing is opened or read yet.
     pub fn new(open: Open<K>) -> Self {
-        Self { open, kernel: None, images: BTreeMap::new(), removed: BTreeSet::new(), generation: None }
+        Self {
+            open,
+            kernel: None,
+            images: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            generation: None,
+            unsaid: None,
+        }
     }
 
     /// Opens the kernel if it is not open, or anew if tables are to be owned otherwise than they are. The socket is held for
@@ -85,6 +94,7 @@ impl<K: Nftables> Tables<K> {
         self.images.clear();
         self.removed.clear();
         self.generation = None;
+        self.unsaid = None;
     }
 
     /// Another proxy's table with something in it, if there is one. Tables outlive the process that made them, so it may be a
@@ -111,7 +121,8 @@ impl<K: Nftables> Tables<K> {
         Ok(revisions)
     }
 
-    /// Reads the table of one family and writes what differs from `dispatch`.
+    /// Reads the table of one family and writes what differs from `dispatch`. What differed although the table said that it carries
+    /// this plan, or a later one, is told: it was changed by somebody else.
     ///
     /// # Errors
     /// Why the kernel refused; then nothing is known about the table.
@@ -119,8 +130,8 @@ impl<K: Nftables> Tables<K> {
         &mut self,
         dispatch: &Dispatch,
         family: IpFamily,
-        revision: &Revision,
-    ) -> Result<Written, Error> {
+        plan: &Revision,
+    ) -> Result<(Written, Option<String>), Error> {
         self.images.remove(&family);
         let kernel = self.kernel()?;
         kernel.own(family)?;
@@ -129,11 +140,14 @@ impl<K: Nftables> Tables<K> {
         // The first table read decides: a later generation would hide what happened in between.
         self.generation.get_or_insert(generation);
         let (mut image, mut batch) = Image::adopt(dispatch, family, observed.as_ref());
+        let carried = observed.as_ref().and_then(revision);
+        let current = carried.is_some_and(|carried| carried == *plan || carried.is_newer_than(plan));
+        let changed = if current { describe(family, observed.as_ref(), &batch) } else { None };
         drop(observed);
-        image.stamp(revision.as_str(), &mut batch);
+        image.stamp(plan.as_str(), &mut batch);
         let written = self.commit(family, &batch)?;
         self.images.insert(family, image);
-        Ok(written)
+        Ok((written, changed))
     }
 
     /// Writes changes to the table of one family, which is known.
@@ -149,17 +163,21 @@ impl<K: Nftables> Tables<K> {
         let Some(mut image) = self.images.remove(&family) else { return Ok(Written::default()) };
         let mut batch = image.apply(changes);
         image.stamp(revision.as_str(), &mut batch);
+        if image.revision() != Some(revision.as_str()) {
+            self.unsaid = Some(revision.clone());
+        }
         let written = self.commit(family, &batch)?;
         self.images.insert(family, image);
         Ok(written)
     }
 
-    /// Whether slots are stale.
+    /// Whether slots are stale, or a revision unsaid.
     pub fn has_stale(&self) -> bool {
-        self.images.values().any(Image::has_stale)
+        self.unsaid.is_some() || self.images.values().any(Image::has_stale)
     }
 
-    /// Deletes slots that no chain can choose any more. No more often than once a second.
+    /// Deletes slots that no chain can choose any more, and lets the tables say which revision they carry: a restart that finds them
+    /// different then knows that it was not the plan that changed. No more often than once a second.
     ///
     /// # Errors
     /// Why the kernel refused; then nothing is known about that table.
@@ -167,10 +185,14 @@ impl<K: Nftables> Tables<K> {
         let mut written = Written::default();
         for family in FAMILIES {
             let Some(mut image) = self.images.remove(&family) else { continue };
-            let change = image.sweep();
+            let mut change = image.sweep();
+            if let Some(revision) = &self.unsaid {
+                image.restamp(revision.as_str(), &mut change);
+            }
             written += self.commit(family, &Batch { change, ..Batch::default() })?;
             self.images.insert(family, image);
         }
+        self.unsaid = None;
         Ok(written)
     }
 

@@ -31,7 +31,10 @@ pub fn named_plans() -> Vec<(&'static str, Vec<ServicePlan>)> {
         (
             "going away",
             vec![
-                v4(&[]).endpoint(endpoint(a).on("node-1").terminating()).endpoint(endpoint(c).terminating()).plan(),
+                v4(&[])
+                    .endpoint(endpoint(a).on("node-1").terminating())
+                    .endpoint(endpoint(c).terminating())
+                    .plan(),
             ],
         ),
         ("the address is an external one", vec![external("shop/web", "10.96.0.10", c).plan(), dns(a).plan()]),
@@ -43,7 +46,12 @@ pub fn named_plans() -> Vec<(&'static str, Vec<ServicePlan>)> {
             "two Services swapped their addresses",
             vec![
                 service("shop/dns").cluster_ip("10.96.0.10").port(Tcp, 80, 8080).endpoint(b).plan(),
-                service("shop/web").cluster_ip("10.96.0.20").port(Udp, 53, 5353).endpoint(a).endpoint(c).plan(),
+                service("shop/web")
+                    .cluster_ip("10.96.0.20")
+                    .port(Udp, 53, 5353)
+                    .endpoint(a)
+                    .endpoint(c)
+                    .plan(),
             ],
         ),
     ]

@@ -30,15 +30,13 @@ impl Eye {
         self.kernel.generation().context("the ruleset's generation")
     }
 
-    /// Our table of a family, `None` if there is none; an error if something in it is none of ours.
+    /// Our table of a family; `None` if there is none, or one with something in it that is none of ours.
     pub fn table(&mut self, family: IpFamily) -> Result<Option<Table>> {
         let observed = self.kernel.observe(family).with_context(|| format!("read the {family:?} table"))?;
-        let Some(observed) = observed else { return Ok(None) };
-        anyhow::ensure!(observed.foreign.is_empty(), "foreign in the table: {:?}", observed.foreign);
-        Ok(Some(observed.table))
+        Ok(observed.filter(|observed| observed.foreign.is_empty()).map(|observed| observed.table))
     }
 
-    /// Whether both tables are there and mean this. Slots that wait for their deletion are not in the way of that only later.
+    /// Whether both tables are there, mean this, and have nothing else in them.
     pub fn holds(&mut self, expected: &[Canonical; 2]) -> Result<bool> {
         for (family, expected) in FAMILIES.into_iter().zip(expected) {
             let Some(table) = self.table(family)? else { return Ok(false) };
@@ -47,6 +45,11 @@ impl Eye {
             }
         }
         Ok(true)
+    }
+
+    /// Whether there is a table of our name.
+    pub fn has_table(&mut self) -> Result<bool> {
+        Ok(self.kernel.tables()?.iter().any(|table| table.name == TABLE))
     }
 }
 

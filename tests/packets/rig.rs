@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use pointsman_dataplane::dispatch::{Change, Dispatch};
 use pointsman_dataplane::nftables::image::Image;
 use pointsman_dataplane::nftables::table::{Observed, Table};
+use pointsman_dataplane::nftables::text::render;
 use pointsman_dataplane::nftables::transaction::Batch;
 use pointsman_dataplane::testing::Bed;
 use pointsman_dataplane::{NodeFacts, ServiceKey, ServicePlan};
@@ -14,6 +15,7 @@ use pointsman_node_agent::nftables::{Kernel, Nftables};
 use pointsman_node_agent::tables::squash;
 use pointsman_tests::netns::Netns;
 
+use crate::listing::difference;
 use crate::plan::{FAMILIES, dispatch};
 
 /// Services by name; `None` stands for one that goes.
@@ -99,12 +101,10 @@ impl Rig {
         for (family, image) in FAMILIES.into_iter().zip(&self.images) {
             let observed = self.kernel.observe(family)?.with_context(|| format!("no {family:?} table"))?;
             ensure!(observed.foreign.is_empty(), "foreign in the table: {:?}", observed.foreign);
-            let expected = image.table(self.dispatch.node());
-            ensure!(
-                observed.table == expected,
-                "{family:?}: read {:?}\ninstead of {expected:?}",
-                observed.table
-            );
+            let node = self.dispatch.node();
+            let (seen, expected) = (&observed.table, image.table(node));
+            let differ = || difference(&render(node, &expected), &render(node, seen));
+            ensure!(*seen == expected, "the {family:?} table is not as written:\n{}", differ());
             tables.push(observed.table);
         }
         Ok(tables)

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pointsman_dataplane::NodeFacts;
 use pointsman_dataplane::testing::Canonical;
+use pointsman_tests::netns::Netns;
 use pointsman_tests::traffic::Transport;
 use pointsman_tests::wait;
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use crate::observe::Eye;
 use crate::plan;
 use crate::services::{PROTOCOLS, node_port, node_ports, services};
 use crate::settings::Setting;
+use crate::solo::is_ready;
 use crate::world::World;
 
 /// A handle on the stage. One trial at a time has it.
@@ -21,16 +23,30 @@ use crate::world::World;
 pub struct Stage(Arc<Mutex<Option<Set>>>);
 
 struct Set {
-    // Agents end before their namespaces and files go.
-    agents: Vec<(Agent, Eye)>,
-    folder: TempDir,
+    // Agents end before their namespaces go.
+    agents: Agents,
     world: World,
     setting: Option<Setting>,
+}
+
+/// The nodes' agents, in the order of the nodes.
+pub struct Agents {
+    running: Vec<(String, Option<Agent>, Eye)>,
+    folder: TempDir,
 }
 
 impl Stage {
     /// Runs `work` in the world, the nodes proxying as `setting` says.
     pub fn with(&self, setting: Setting, work: impl FnOnce(&World) -> Result<()>) -> Result<()> {
+        self.with_agents(setting, |world, _| work(world))
+    }
+
+    /// The same with the agents at hand. They must run again when `work` is done.
+    pub fn with_agents(
+        &self,
+        setting: Setting,
+        work: impl FnOnce(&World, &mut Agents) -> Result<()>,
+    ) -> Result<()> {
         // A trial that panicked has failed; the world is as good as before.
         let mut stage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let set = match stage.as_mut() {
@@ -42,7 +58,30 @@ impl Stage {
             set.program(setting)?;
             set.setting = Some(setting);
         }
-        work(&set.world)
+        work(&set.world, &mut set.agents)
+    }
+}
+
+impl Agents {
+    /// Ends an agent by SIGTERM.
+    pub fn stop(&mut self, node: usize) -> Result<()> {
+        let agent = self.running[node].1.take().context("the agent does not run")?;
+        agent.process.stop(PATIENCE)
+    }
+
+    /// Starts it, and waits until it says that it is ready.
+    pub fn start(&mut self, node: usize, netns: &Netns) -> Result<()> {
+        let (name, slot, _) = &mut self.running[node];
+        let agent = slot.insert(Agent::start(netns, name, self.folder.path(), &[])?);
+        wait::until(&format!("the agent of {name} to be ready"), PATIENCE, || {
+            agent.process.still_runs()?;
+            Ok(agent.status()?.as_ref().is_some_and(is_ready))
+        })
+    }
+
+    /// How many transactions were committed on a node.
+    pub fn generation(&mut self, node: usize) -> Result<u32> {
+        self.running[node].2.generation()
     }
 }
 
@@ -55,7 +94,11 @@ impl Set {
         let world = World::create(&ports.concat())?;
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(plan_folder(folder.path()))?;
-        Ok(Self { agents: vec![], folder, world, setting: None })
+        let mut running = Vec::new();
+        for node in &world.topology.nodes {
+            running.push((node.name.clone(), None, Eye::open(&node.netns)?));
+        }
+        Ok(Self { agents: Agents { running, folder }, world, setting: None })
     }
 
     /// Writes the plan, and waits until both kernels hold what it means.
@@ -65,18 +108,17 @@ impl Set {
         let nodes = &self.world.topology.nodes;
         let specs: Vec<_> =
             nodes.iter().map(|node| (node.name.as_str(), plan::node_spec(node, settings.clone()))).collect();
-        plan::write(&plan_folder(self.folder.path()), &specs, &services)?;
-        if self.agents.is_empty() {
-            for node in nodes {
-                let agent = Agent::start(&node.netns, &node.name, self.folder.path())?;
-                self.agents.push((agent, Eye::open(&node.netns)?));
+        plan::write(&plan_folder(self.agents.folder.path()), &specs, &services)?;
+        for (index, node) in nodes.iter().enumerate() {
+            if self.agents.running[index].1.is_none() {
+                self.agents.start(index, &node.netns)?;
             }
         }
-        for ((name, spec), (agent, eye)) in specs.iter().zip(&mut self.agents) {
+        for ((name, spec), (_, agent, eye)) in specs.iter().zip(&mut self.agents.running) {
             let facts = NodeFacts::new(name, spec);
             let expected: [Canonical; 2] = plan::tables(&plan::dispatch(&facts, &services))?;
             wait::until(&format!("{name} to proxy as {setting:?}"), PATIENCE, || {
-                agent.process.still_runs()?;
+                agent.as_mut().map_or(Ok(()), |agent| agent.process.still_runs())?;
                 eye.holds(&expected)
             })?;
         }

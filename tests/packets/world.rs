@@ -91,7 +91,7 @@ pub struct World {
     pub topology: Topology,
 }
 
-/// The port at which every endpoint serves a protocol.
+/// The port at which every endpoint serves a protocol; TCP and UDP at the next one too.
 pub fn target_port(protocol: Protocol) -> u16 {
     match protocol {
         Protocol::Tcp => 8080,
@@ -112,8 +112,13 @@ impl World {
             pods.push(node.add_pod()?);
             pods.push(node.add_pod()?);
         }
-        let pod_ports =
-            [(Transport::Tcp, target_port(Protocol::Tcp)), (Transport::Udp, target_port(Protocol::Udp))];
+        let (tcp, udp) = (target_port(Protocol::Tcp), target_port(Protocol::Udp));
+        let pod_ports = [
+            (Transport::Tcp, tcp),
+            (Transport::Tcp, tcp + 1),
+            (Transport::Udp, udp),
+            (Transport::Udp, udp + 1),
+        ];
         let mut servers = Vec::new();
         let mut sctp_servers = Vec::new();
         let mut ears = BTreeMap::new();

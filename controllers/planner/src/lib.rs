@@ -6,3 +6,6 @@
 pub mod model;
 pub mod plan;
 pub mod slice;
+
+#[cfg(test)]
+mod testing;

@@ -259,7 +259,8 @@ impl Driver {
         }
         self.metrics.pending.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
         self.metrics.failing.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
-        let altered = self.altered.iter().map(|(target, problem)| (format!("{target:?}"), problem.clone())).collect();
+        let altered =
+            self.altered.iter().map(|(target, problem)| (format!("{target:?}"), problem.clone())).collect();
         self.connections.health.send_replace(Health {
             alive: Instant::now(),
             waiting_for: self.waiting_for.iter().copied().collect(),
@@ -272,7 +273,9 @@ impl Driver {
     async fn finish(mut self) {
         let rest = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WRITES, rest).await.is_err() {
-            tracing::warn!("writes that were under way are abandoned: the next leader looks at everything anyway");
+            tracing::warn!(
+                "writes that were under way are abandoned: the next leader looks at everything anyway"
+            );
         }
     }
 }

@@ -192,7 +192,8 @@ impl Index {
         let base = (key.namespace.clone(), key.name.clone());
         let first_shard = (key.namespace.clone(), format!("{}.", key.name));
         let shards = self.plans.from(&first_shard);
-        let is_ours = |(at, _): &(&Key, &Arc<StoredPlan>)| at.0 == first_shard.0 && at.1.starts_with(&first_shard.1);
+        let is_ours =
+            |(at, _): &(&Key, &Arc<StoredPlan>)| at.0 == first_shard.0 && at.1.starts_with(&first_shard.1);
         let shards = shards.take_while(is_ours).map(|(_, plan)| Arc::clone(plan));
         self.plans.get(&base).cloned().into_iter().chain(shards).collect()
     }
@@ -237,7 +238,8 @@ impl Index {
             self.dirty.service(&service.key, Some(service.created));
         }
         let plans = self.plans.keys().into_iter();
-        let plans = plans.map(|(namespace, name)| ServiceKey::new(namespace, service_plan::service_of(&name)));
+        let plans =
+            plans.map(|(namespace, name)| ServiceKey::new(namespace, service_plan::service_of(&name)));
         for key in plans.chain(self.slices_of.keys().cloned()).collect::<BTreeSet<_>>() {
             self.dirty.service(&key, None);
         }

@@ -46,7 +46,8 @@ impl From<NodeProxyPlan> for Item<StoredNodePlan> {
         let key = parse::key(&plan.metadata);
         let status = plan.status.as_ref();
         let conditions = status.into_iter().flat_map(|status| &status.conditions);
-        let alive = conditions.clone().find(|condition| condition.type_ == ConditionType::AgentAlive.as_str());
+        let alive =
+            conditions.clone().find(|condition| condition.type_ == ConditionType::AgentAlive.as_str());
         let heartbeat = status.and_then(|status| status.agent.as_ref()?.heartbeat.as_ref());
         let value = StoredNodePlan {
             name: key.1.clone(),
@@ -72,7 +73,8 @@ impl Indexed for StoredNodePlan {
         let now = index.node_plans.get(&item.key);
         // An agent writes its status every few minutes: that is none of our business but for the heartbeat.
         let same = |before: &StoredNodePlan, now: &StoredNodePlan| {
-            (&before.uid, &before.owner, before.alive) == (&now.uid, &now.owner, now.alive) && before.spec == now.spec
+            (&before.uid, &before.owner, before.alive) == (&now.uid, &now.owner, now.alive)
+                && before.spec == now.spec
         };
         if !before.zip(now).is_some_and(|(before, now)| same(&before, now)) {
             index.dirty.nodes.insert(item.key.1);

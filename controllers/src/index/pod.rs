@@ -21,7 +21,8 @@ impl From<KubePod> for Item<Pod> {
             return Item { key, value: None };
         }
         let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
-        let sidecars = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+        let sidecars =
+            spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
         let value = Pod {
             namespace: key.0.clone(),
             name: key.1.clone(),
@@ -30,7 +31,9 @@ impl From<KubePod> for Item<Pod> {
             ips,
             node: spec.node_name.filter(|name| !name.is_empty()),
             ready: ready.is_some_and(|condition| condition.status == "True"),
-            ready_changed: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(parse::time),
+            ready_changed: ready
+                .and_then(|condition| condition.last_transition_time.as_ref())
+                .map(parse::time),
             terminating: pod.metadata.deletion_timestamp.is_some(),
             hostname: spec.hostname,
             subdomain: spec.subdomain,

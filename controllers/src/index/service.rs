@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::{Service as KubeService, ServicePort as KubePort, ServiceSpec, ServiceStatus};
+use k8s_openapi::api::core::v1::{
+    Service as KubeService, ServicePort as KubePort, ServiceSpec, ServiceStatus,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use pointsman_crds::conditions::RefusalReason;
 use pointsman_crds::{IpFamily, ServiceRefused};
@@ -37,9 +39,11 @@ impl From<KubeService> for Item<Service> {
             labels: service.metadata.labels.unwrap_or_default(),
             selector: spec.selector,
             families: families(spec.ip_families.as_deref(), &cluster_ips),
-            headless: matches!(spec.cluster_ip.as_deref(), None | Some("" | "None")) && cluster_ips.is_empty(),
+            headless: matches!(spec.cluster_ip.as_deref(), None | Some("" | "None"))
+                && cluster_ips.is_empty(),
             cluster_ips,
-            external_ips: reader.addresses("external IP", spec.external_ips.iter().flatten().map(String::as_str)),
+            external_ips: reader
+                .addresses("external IP", spec.external_ips.iter().flatten().map(String::as_str)),
             load_balancer_ips: reader.ingress(service.status.as_ref()),
             source_ranges,
             source_ranges_unreadable,
@@ -84,7 +88,8 @@ impl Reader {
 
     fn cluster_ips(&mut self, spec: &ServiceSpec) -> Vec<IpAddr> {
         let listed = spec.cluster_ips.iter().flatten().map(String::as_str);
-        let texts: Vec<&str> = listed.chain(spec.cluster_ip.as_deref()).filter(|ip| !matches!(*ip, "" | "None")).collect();
+        let texts: Vec<&str> =
+            listed.chain(spec.cluster_ip.as_deref()).filter(|ip| !matches!(*ip, "" | "None")).collect();
         let mut addresses = self.addresses("cluster IP", texts.into_iter());
         let mut seen = std::collections::BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));
@@ -92,7 +97,9 @@ impl Reader {
     }
 
     fn port(&mut self, port: &KubePort) -> Option<ServicePort> {
-        let (Some(number), Some(protocol)) = (parse::port(port.port), parse::protocol(port.protocol.as_deref())) else {
+        let (Some(number), Some(protocol)) =
+            (parse::port(port.port), parse::protocol(port.protocol.as_deref()))
+        else {
             self.malformed(&format!("port {}/{}", port.port, port.protocol.as_deref().unwrap_or_default()));
             return None;
         };
@@ -138,7 +145,8 @@ impl Reader {
     fn ingress(&mut self, status: Option<&ServiceStatus>) -> Vec<IpAddr> {
         let ingress = status.and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
         let direct = ingress.into_iter().flatten().filter(|point| point.ip_mode.as_deref() != Some("Proxy"));
-        let texts: Vec<&str> = direct.filter_map(|point| point.ip.as_deref()).filter(|ip| !ip.is_empty()).collect();
+        let texts: Vec<&str> =
+            direct.filter_map(|point| point.ip.as_deref()).filter(|ip| !ip.is_empty()).collect();
         self.addresses("load balancer IP", texts.into_iter())
     }
 }

@@ -30,8 +30,11 @@ impl From<EndpointSlice> for Item<Slice> {
             "IPv6" => IpFamily::IPv6,
             _ => return Item { key, value: None },
         };
-        let Some(service) = labels.get(LABEL_SLICE_SERVICE).cloned() else { return Item { key, value: None } };
-        let trigger = slice.metadata.annotations.as_ref().and_then(|a| a.get(ANNOTATION_ENDPOINTS_TRIGGER_TIME));
+        let Some(service) = labels.get(LABEL_SLICE_SERVICE).cloned() else {
+            return Item { key, value: None };
+        };
+        let trigger =
+            slice.metadata.annotations.as_ref().and_then(|a| a.get(ANNOTATION_ENDPOINTS_TRIGGER_TIME));
         let trigger = trigger.and_then(|text| parse::timestamp(text));
         let ports = slice.ports.iter().flatten().filter_map(slice_port).collect();
         let endpoints = slice.endpoints.iter().filter_map(slice_endpoint).collect();
@@ -71,13 +74,13 @@ fn slice_endpoint(endpoint: &Endpoint) -> Option<SliceEndpoint> {
         node: endpoint.node_name.clone(),
         zone: endpoint.zone.clone(),
         hostname: endpoint.hostname.clone(),
-        target: endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod")).map(|target| {
-            TargetRef {
+        target: endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod")).map(
+            |target| TargetRef {
                 namespace: target.namespace.clone().unwrap_or_default(),
                 name: target.name.clone().unwrap_or_default(),
                 uid: target.uid.clone().unwrap_or_default(),
-            }
-        }),
+            },
+        ),
         for_zones: hints.for_zones.into_iter().flatten().map(|hint| hint.name).collect(),
         for_nodes: hints.for_nodes.into_iter().flatten().map(|hint| hint.name).collect(),
     })

@@ -65,7 +65,8 @@ pub fn node_work(index: &Index, name: &str, settings: &ProxySettings, now: Time)
 
 /// The Nodes whose condition AgentAlive is another than the heartbeat says at the time `now`.
 pub fn heartbeats_to_tell(index: &Index, now: Time) -> Vec<String> {
-    let outdated = |plan: &&Arc<StoredNodePlan>| is_alive(plan, now).is_some_and(|alive| plan.alive != Some(alive));
+    let outdated =
+        |plan: &&Arc<StoredNodePlan>| is_alive(plan, now).is_some_and(|alive| plan.alive != Some(alive));
     index.node_plans().filter(outdated).map(|plan| plan.name.clone()).collect()
 }
 

@@ -76,7 +76,12 @@ pub enum PlanWrite {
 
 /// What is missing for the Service `key`. `taken`: names of slices that others turned out to hold. `trigger`: the oldest
 /// change that this answers to.
-pub fn service_work(index: &Index, key: &ServiceKey, taken: &BTreeSet<String>, trigger: Option<Time>) -> ServiceWork {
+pub fn service_work(
+    index: &Index,
+    key: &ServiceKey,
+    taken: &BTreeSet<String>,
+    trigger: Option<Time>,
+) -> ServiceWork {
     let Some(service) = index.service(key) else { return leftovers(index, key) };
     let slices = index.slices_of(key);
     if index.policy().manage_slices {
@@ -101,7 +106,15 @@ fn slice_plan(
 ) -> SlicePlan {
     let pods = index.pods_of(service);
     let nodes = index.nodes();
-    slice::plan(&SliceInput { service, pods: &pods, nodes, existing, taken, trigger, max: ENDPOINTS_PER_SLICE })
+    slice::plan(&SliceInput {
+        service,
+        pods: &pods,
+        nodes,
+        existing,
+        taken,
+        trigger,
+        max: ENDPOINTS_PER_SLICE,
+    })
 }
 
 fn leftovers(index: &Index, key: &ServiceKey) -> ServiceWork {
@@ -110,7 +123,11 @@ fn leftovers(index: &Index, key: &ServiceKey) -> ServiceWork {
     // Only what still names the Service as its owner: slices that were orphaned on purpose stay.
     let ours = |slice: &Arc<Slice>| manage && slice.is_ours() && slice.owner.is_some() && !slice.deleting;
     let slices: Vec<_> = index.slices_of(key).into_iter().filter(ours).collect();
-    if plans.is_empty() && slices.is_empty() { ServiceWork::Nothing } else { ServiceWork::Leftovers { plans, slices } }
+    if plans.is_empty() && slices.is_empty() {
+        ServiceWork::Nothing
+    } else {
+        ServiceWork::Leftovers { plans, slices }
+    }
 }
 
 /// The writes that lead from `stored` to `wanted`: shards that gain endpoints, shards that only lose some, the base that names
@@ -124,7 +141,8 @@ fn plan_writes(
     let mut stored: BTreeMap<String, Arc<StoredPlan>> =
         stored.into_iter().map(|plan| (plan.name.clone(), plan)).collect();
     let (mut gaining, mut losing, mut base) = (Vec::new(), Vec::new(), Vec::new());
-    let wanted_specs = wanted.shards.into_iter().chain(wanted.base.map(|base| (service.key.name.clone(), base)));
+    let wanted_specs =
+        wanted.shards.into_iter().chain(wanted.base.map(|base| (service.key.name.clone(), base)));
     let mut base_stored = None;
     for (name, spec) in wanted_specs {
         let known = stored.remove(&name);

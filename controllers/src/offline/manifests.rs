@@ -16,7 +16,7 @@ use crate::index::{Index, Indexed, Item, ServiceRanges, Watched};
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
-    #[error("read {path}: {source}")]
+    #[error("read {path}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum ManifestError {
         message: String,
     },
     /// An object is not what its kind says.
-    #[error("read {kind} {name} in {path}: {source}")]
+    #[error("read {kind} {name} in {path}")]
     Object {
         /// Its kind.
         kind: String,
@@ -88,13 +88,15 @@ fn load_document(
             }
         }),
         "Pod" => put::<KubePod, Pod>(path, &kind, document, index, |pod| complete(&mut pod.metadata, true)),
-        "Node" => put::<KubeNode, Node>(path, &kind, document, index, |node| complete(&mut node.metadata, false)),
-        "EndpointSlice" => {
-            put::<EndpointSlice, Slice>(path, &kind, document, index, |slice| complete(&mut slice.metadata, true))
+        "Node" => {
+            put::<KubeNode, Node>(path, &kind, document, index, |node| complete(&mut node.metadata, false))
         }
-        "ServiceCIDR" => {
-            put::<ServiceCIDR, ServiceRanges>(path, &kind, document, index, |cidr| complete(&mut cidr.metadata, false))
-        }
+        "EndpointSlice" => put::<EndpointSlice, Slice>(path, &kind, document, index, |slice| {
+            complete(&mut slice.metadata, true)
+        }),
+        "ServiceCIDR" => put::<ServiceCIDR, ServiceRanges>(path, &kind, document, index, |cidr| {
+            complete(&mut cidr.metadata, false)
+        }),
         _ => {
             unused.push(kind);
             Ok(())
@@ -114,7 +116,8 @@ where
     T: Indexed,
     Item<T>: From<K>,
 {
-    let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name").to_owned();
+    let name =
+        document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name").to_owned();
     let mut object: K = serde_json::from_value(document).map_err(|source| ManifestError::Object {
         kind: kind.to_owned(),
         name,

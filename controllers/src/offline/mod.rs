@@ -6,4 +6,4 @@ mod settle;
 
 pub use manifests::ManifestError;
 pub use plan::{PlanError, print_plans};
-pub use settle::{Settled, settle};
+pub use settle::Agreeing;

@@ -10,7 +10,7 @@ use pointsman_planner::plan::Policy;
 use serde::Serialize;
 
 use super::manifests::{self, ManifestError};
-use super::settle::settle;
+use super::settle::Agreeing;
 use crate::index::Index;
 use crate::object;
 
@@ -53,7 +53,7 @@ pub fn print_plans(
     if let Some(node) = node.filter(|&node| !index.nodes().contains_key(node)) {
         return Err(PlanError::NoSuchNode(node.to_owned()));
     }
-    settle(&mut index, settings, Time::default());
+    Agreeing::default().settle(&mut index, settings, Time::default());
     let keys: Vec<ServiceKey> = index.service_keys().cloned().collect();
     for key in &keys {
         explain(&index, key, notes)?;
@@ -65,7 +65,8 @@ pub fn print_plans(
         let Some(service) = index.service(key) else { continue };
         for stored in index.plans_of(key) {
             let mut plan = object::service_plan(service, &stored.name, stored.spec.clone(), stored.trigger);
-            plan.status = stored.refused.clone().map(|refused| ServiceProxyPlanStatus { refused: Some(refused) });
+            plan.status =
+                stored.refused.clone().map(|refused| ServiceProxyPlanStatus { refused: Some(refused) });
             print(&plan, out)?;
         }
     }
@@ -77,7 +78,10 @@ fn explain(index: &Index, key: &ServiceKey, notes: &mut impl Write) -> std::io::
     let Some(service) = index.service(key) else { return Ok(()) };
     let plans = index.plans_of(key);
     if plans.is_empty() && !service.external_name {
-        writeln!(notes, "note: Service {key} has no plan: it is headless, or its clusterIP is not written down")?;
+        writeln!(
+            notes,
+            "note: Service {key} has no plan: it is headless, or its clusterIP is not written down"
+        )?;
     }
     for refused in plans.iter().filter_map(|plan| plan.refused.as_ref()).flat_map(|list| &list.first) {
         writeln!(notes, "refused: {}: {} ({})", refused.from, refused.what, refused.reason)?;
@@ -87,7 +91,10 @@ fn explain(index: &Index, key: &ServiceKey, notes: &mut impl Write) -> std::io::
     missing.sort();
     missing.dedup();
     for node in missing {
-        writeln!(notes, "note: Pods of Service {key} run on Node {node}, which is not in the manifests: they are left out")?;
+        writeln!(
+            notes,
+            "note: Pods of Service {key} run on Node {node}, which is not in the manifests: they are left out"
+        )?;
     }
     Ok(())
 }

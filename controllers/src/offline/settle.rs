@@ -13,37 +13,36 @@ use crate::index::{Index, Item, StoredNodePlan, StoredPlan};
 use crate::next::{NodeWork, PlanWrite, ServiceWork, node_work, service_work};
 use crate::object;
 
-/// What had to be written.
+/// An API server that takes every write.
 #[derive(Debug, Default)]
-pub struct Settled {
-    /// The writes, in order, as `verb Kind namespace/name`.
-    pub writes: Vec<String>,
+pub struct Agreeing {
+    writes: Vec<String>,
     version: u64,
 }
 
-/// Makes every write that is missing, and acknowledges it. Nodes last, as the controller does.
-pub fn settle(index: &mut Index, settings: &ProxySettings, now: Time) -> Settled {
-    let mut settled = Settled::default();
-    let mut nodes = BTreeSet::new();
-    loop {
-        let mut dirty = index.take_dirty();
-        nodes.append(&mut dirty.nodes);
-        if dirty.services.is_empty() {
-            break;
+impl Agreeing {
+    /// Makes every write that is missing, and acknowledges it; Nodes last, as the controller does. Returns the writes, in
+    /// order, as `verb Kind namespace/name`.
+    pub fn settle(&mut self, index: &mut Index, settings: &ProxySettings, now: Time) -> Vec<String> {
+        let mut nodes = BTreeSet::new();
+        loop {
+            let mut dirty = index.take_dirty();
+            nodes.append(&mut dirty.nodes);
+            if dirty.services.is_empty() {
+                break;
+            }
+            for (key, trigger) in dirty.services {
+                self.service(index, &key, trigger);
+            }
         }
-        for (key, trigger) in dirty.services {
-            settled.service(index, &key, trigger);
+        for name in nodes {
+            self.node(index, &name, settings, now);
         }
+        // What was acknowledged is as it should be.
+        index.take_dirty();
+        std::mem::take(&mut self.writes)
     }
-    for name in nodes {
-        settled.node(index, &name, settings, now);
-    }
-    // What was acknowledged is as it should be.
-    index.take_dirty();
-    settled
-}
 
-impl Settled {
     fn note(&mut self, verb: &str, kind: &str, name: &str) {
         self.writes.push(format!("{verb} {kind} {name}"));
     }
@@ -80,7 +79,9 @@ impl Settled {
         let (verb, name, content) = match write {
             SliceWrite::Create { name, content } => ("create", name, content),
             SliceWrite::Update { stored, content } => ("update", stored.name.clone(), content),
-            SliceWrite::Delete { stored } => return self.delete_slice(index, &service.key.namespace, &stored),
+            SliceWrite::Delete { stored } => {
+                return self.delete_slice(index, &service.key.namespace, &stored);
+            }
         };
         self.note(verb, "EndpointSlice", &format!("{}/{name}", service.key.namespace));
         let mut slice: EndpointSlice = object::slice(service, &name, &content);
@@ -104,7 +105,8 @@ impl Settled {
                 ("update", object::service_plan(service, &stored.name, *spec, trigger))
             }
             PlanWrite::Status { stored, refused, .. } => {
-                let mut plan = object::service_plan(service, &stored.name, stored.spec.clone(), stored.trigger);
+                let mut plan =
+                    object::service_plan(service, &stored.name, stored.spec.clone(), stored.trigger);
                 plan.status = Some(ServiceProxyPlanStatus { refused });
                 ("status of", plan)
             }

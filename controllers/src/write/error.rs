@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::core::Status;
 
 use crate::metrics::Operation;
+use crate::reason;
 
 /// Why a write did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum WriteError {
         status: Box<Status>,
     },
     /// The API server could not be reached, or its answer could not be read.
-    #[error("{operation} {kind} {name}: {source}")]
+    #[error("{operation} {kind} {name}: {}", reason::of(.source))]
     Unreachable {
         /// What was tried.
         operation: Operation,
@@ -57,7 +58,9 @@ pub enum WriteError {
         name: String,
     },
     /// The object is deleted, and held by finalizers.
-    #[error("delete {kind} {name}: held by the finalizers {finalizers}; they must be removed by who set them")]
+    #[error(
+        "delete {kind} {name}: held by the finalizers {finalizers}; they must be removed by who set them"
+    )]
     Held {
         /// The kind.
         kind: &'static str,
@@ -150,8 +153,6 @@ fn classify(operation: Operation, status: &Status) -> Class {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::response::{StatusCause, StatusDetails};
-
     use super::*;
 
     #[test]
@@ -171,9 +172,10 @@ mod tests {
             (Operation::Update, 500, "InternalError", "", Class::Failed),
         ];
         for (operation, code, reason, cause, expected) in cases {
-            let causes = vec![StatusCause { reason: cause.to_owned(), ..StatusCause::default() }];
-            let details = Some(StatusDetails { causes, kind: cause.to_owned(), ..StatusDetails::default() });
-            let status = Status { code, reason: reason.to_owned(), details, ..Status::default() };
+            let status: Status = serde_json::from_value(serde_json::json!({
+                "code": code, "reason": reason, "details": {"kind": cause, "causes": [{"reason": cause}]},
+            }))
+            .unwrap();
             assert_eq!(classify(operation, &status), expected, "{operation} {code} {reason} {cause}");
         }
     }

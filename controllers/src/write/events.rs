@@ -73,7 +73,8 @@ impl Reporter {
     pub fn refused(&self, regarding: &Regarding, refused: &ServiceRefusedList) {
         for group in refused.first.chunk_by(|a, b| a.reason == b.reason) {
             let Some(first) = group.first() else { continue };
-            let entries: Vec<String> = group.iter().map(|one| format!("{} ({})", one.what, one.from)).collect();
+            let entries: Vec<String> =
+                group.iter().map(|one| format!("{} ({})", one.what, one.from)).collect();
             let note = format!("Not proxied: {}", entries.join("; "));
             self.warn(regarding.clone(), "Plan", &first.reason, &note);
         }

@@ -91,7 +91,9 @@ impl Writer {
     /// Whether the Service is really gone: asked of the API server itself, before anything is deleted for its absence.
     async fn is_gone(&self, key: &ServiceKey) -> Result<bool, WriteError> {
         let services: Api<KubeService> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = self.request(Operation::Get, "Service", &key.to_string(), services.get_metadata_opt(&key.name)).await?;
+        let found = self
+            .request(Operation::Get, "Service", &key.to_string(), services.get_metadata_opt(&key.name))
+            .await?;
         Ok(found.is_none())
     }
 
@@ -106,7 +108,9 @@ impl Writer {
         let result = match tokio::time::timeout(REQUEST_LIMIT, request).await {
             Ok(Ok(stored)) => Ok(stored),
             Ok(Err(source)) => Err(WriteError::api(operation, kind, name, source)),
-            Err(_) => Err(WriteError::Timeout { operation, kind, name: name.to_owned(), limit: REQUEST_LIMIT }),
+            Err(_) => {
+                Err(WriteError::Timeout { operation, kind, name: name.to_owned(), limit: REQUEST_LIMIT })
+            }
         };
         if operation != Operation::Get {
             let outcome = result.as_ref().err().map_or("success", |error| error.class().as_str());
@@ -127,7 +131,8 @@ impl Writer {
     where
         K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_owned()) };
+        let preconditions =
+            Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_owned()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.request(Operation::Delete, kind, name, api.delete(name, &params)).await {
             Err(error) if error.class() == Class::Absent => Ok(()),

@@ -35,7 +35,12 @@ impl Writer {
     }
 
     /// Deletes what an absent Service has left behind, once the API server says that it is absent.
-    pub async fn leftovers(&self, key: &ServiceKey, plans: Vec<Arc<StoredPlan>>, slices: Vec<Arc<Slice>>) -> Batch {
+    pub async fn leftovers(
+        &self,
+        key: &ServiceKey,
+        plans: Vec<Arc<StoredPlan>>,
+        slices: Vec<Arc<Slice>>,
+    ) -> Batch {
         let mut batch = Batch { acks: Vec::new(), taken: None, result: Ok(()) };
         batch.result = self.delete_leftovers(key, plans, slices, &mut batch.acks).await;
         batch
@@ -100,7 +105,10 @@ impl Writer {
                     self.reporter.refused(&Regarding::service(&service.key, Some(&service.uid)), refused);
                 }
                 for winner in winners {
-                    let note = format!("Service {} claims an address of this Service, and is refused it", service.key);
+                    let note = format!(
+                        "Service {} claims an address of this Service, and is refused it",
+                        service.key
+                    );
                     self.reporter.warn(Regarding::service(&winner, None), "Plan", "FrontendConflict", &note);
                 }
                 let answer: Item<StoredPlan> = item(answer);
@@ -141,7 +149,8 @@ fn update(
     let mut metadata = precondition(stored);
     if let Value::Object(fields) = &mut metadata {
         fields.insert("labels".to_owned(), json!({LABEL_SERVICE: service.key.name}));
-        fields.insert("annotations".to_owned(), json!({ANNOTATION_TRIGGER_TIME: trigger.map(index::rfc3339)}));
+        fields
+            .insert("annotations".to_owned(), json!({ANNOTATION_TRIGGER_TIME: trigger.map(index::rfc3339)}));
         fields.insert("ownerReferences".to_owned(), json!([object::owned_by_service(service)]));
     }
     Patch::Merge(json!({"metadata": metadata, "spec": merge::diff_of(&stored.spec, spec)}))

@@ -57,7 +57,9 @@ impl Writer {
                 let answer = self.request(Operation::Update, KIND, &stored.name, request).await?;
                 compare(&content, answer).map(Some)
             }
-            SliceWrite::Delete { stored } => self.delete_slice(api, service.key.namespace.clone(), &stored).await,
+            SliceWrite::Delete { stored } => {
+                self.delete_slice(api, service.key.namespace.clone(), &stored).await
+            }
         }
     }
 
@@ -80,7 +82,9 @@ impl Writer {
         name: &str,
         taken: &mut Option<String>,
     ) -> Result<Option<Ack>, WriteError> {
-        let Some(found) = self.request(Operation::Get, KIND, name, api.get_opt(name)).await? else { return Ok(None) };
+        let Some(found) = self.request(Operation::Get, KIND, name, api.get_opt(name)).await? else {
+            return Ok(None);
+        };
         let found: Item<Slice> = item(found);
         let is_ours = |slice: &Slice| {
             slice.is_ours() && slice.content.labels.get(LABEL_SLICE_SERVICE) == Some(&service.key.name)
@@ -92,7 +96,6 @@ impl Writer {
         Ok(None)
     }
 }
-
 
 fn update(service: &Service, stored: &Slice, content: &SliceContent) -> Patch<serde_json::Value> {
     Patch::Merge(json!({

@@ -10,7 +10,7 @@ use pointsman_dataplane::nftables::image::Image;
 use pointsman_dataplane::nftables::interpret;
 use pointsman_dataplane::nftables::schema::{SetId, revision_key};
 use pointsman_dataplane::nftables::table::Table;
-use pointsman_dataplane::nftables::transaction::Batch;
+use pointsman_dataplane::nftables::transaction::{Batch, Transaction};
 use pointsman_dataplane::node::family_of;
 use pointsman_dataplane::testing::{Bed, ServiceBuilder, apply, endpoint, from, is_local, node, service};
 use pointsman_dataplane::{Outcome, Packet, ServiceKey, ServicePlan};
@@ -301,5 +301,12 @@ fn a_revision_travels_with_a_change_and_is_none_by_itself() {
     image.stamp("43", &mut batch);
     apply(table, &batch.change).unwrap();
     assert_eq!(bed.restart(), 0, "a restart adopts the revision as it is");
-    assert_eq!(bed.families[0].0.revision(), Some("43"));
+    let (image, table) = &mut bed.families[0];
+    assert_eq!(image.revision(), Some("43"));
+    let mut alone = Transaction::default();
+    image.restamp("43", &mut alone);
+    assert!(alone.is_empty());
+    image.restamp("44", &mut alone);
+    apply(table, &alone).unwrap();
+    assert_eq!(table.sets[&SetId::Revision][&revision_key()].comment.as_deref(), Some("44"));
 }

@@ -50,6 +50,7 @@ struct Watched {
     /// The node's plan was named by the list that is being read.
     node_is_listed: bool,
     services: Option<(Events<PlanRecord>, Assembler)>,
+    list_began: Instant,
     link: Link,
     last_failure: Option<Instant>,
 }
@@ -83,6 +84,7 @@ impl Feed for ApiServer {
             whole: false,
             node_is_listed: false,
             services: None,
+            list_began: Instant::now(),
             link: Link::Live,
             last_failure: None,
         };
@@ -154,16 +156,27 @@ impl Watched {
         self.tell();
         if !self.whole {
             // For the status alone: it can say that, and why, there is no whole plan.
-            self.mailbox.post(Update { node: self.node.clone(), ..Update::default() });
+            self.mailbox.post(Update { awaited: self.node.clone(), ..Update::default() });
         }
     }
 
     fn service_event(&mut self, event: Event<PlanRecord>) {
         let Some((_, assembler)) = &mut self.services else { return };
         match event {
-            Event::Init => assembler.list_begins(),
+            Event::Init => {
+                self.list_began = Instant::now();
+                assembler.list_begins();
+            }
             Event::InitApply(record) => return assembler.apply(record),
-            Event::InitDone => assembler.list_ends(),
+            Event::InitDone => {
+                assembler.list_ends();
+                let took = self.list_began.elapsed();
+                tracing::info!(
+                    millis = took.as_millis(),
+                    services = assembler.len(),
+                    "the service plans are listed"
+                );
+            }
             Event::Apply(record) => assembler.apply(record),
             Event::Delete(record) => assembler.delete(&record),
         }

@@ -135,6 +135,16 @@ impl Assembler {
         })
     }
 
+    /// How many Services are known, whole or not.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether no Service is known.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
     /// Services whose last state is kept because parts of the next one are missing, each as a sentence.
     pub fn incomplete(&self) -> impl Iterator<Item = String> {
         self.services.iter().filter_map(|(key, parts)| {
@@ -155,8 +165,7 @@ impl Assembler {
     }
 
     fn put(&mut self, key: ServiceKey, name: String, mut spec: ServiceProxyPlanSpec) {
-        // Written for people, and not needed for anything.
-        spec.summary = None;
+        compact(&mut spec);
         if names::is_shard(&name) {
             self.services.entry(key.clone()).or_default().shards.insert(name, spec);
         } else if spec.proxy_name.as_deref().unwrap_or_default() != self.proxy_name {
@@ -220,6 +229,19 @@ impl Assembler {
             (key.clone(), format!("plan {name}: {why}"))
         };
         self.unreadable.iter().map(told).collect()
+    }
+}
+
+/// A reader grows lists by doubling, and plans are kept for long: a third of their memory is room that nothing will ever fill.
+fn compact(spec: &mut ServiceProxyPlanSpec) {
+    // Written for people, and not needed for anything.
+    spec.summary = None;
+    spec.cluster_ips.shrink_to_fit();
+    spec.ports.shrink_to_fit();
+    spec.groups.shrink_to_fit();
+    for group in &mut spec.groups {
+        group.targets.shrink_to_fit();
+        group.endpoints.shrink_to_fit();
     }
 }
 

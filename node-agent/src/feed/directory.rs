@@ -184,9 +184,8 @@ fn whole(plan: Plan) -> Update {
         node: Some(plan.node),
         services: Services::All(plan.services),
         revision: Some(plan.revision),
-        unreadable: None,
-        triggers: Vec::new(),
         link: Some(Link::Live),
+        ..Update::default()
     }
 }
 

@@ -137,16 +137,16 @@ impl Socket {
             }
         }
         // What an interrupted exchange left behind must not be taken for an answer to this one.
-        while matches!(self.receive(RecvFlags::DONTWAIT), Ok(_) | Err(Errno::NOBUFS)) {}
+        while matches!(self.receive(RecvFlags::DONTWAIT), Ok(_) | Err(Errno::NOBUFS | Errno::MSGSIZE)) {}
         let sent = rustix::io::retry_on_intr(|| send(&self.inner, bytes, SendFlags::empty()));
         sent.map(drop).map_err(|errno| socket_error("send", errno))
     }
 
     fn receive(&mut self, flags: RecvFlags) -> Result<usize, Errno> {
-        let (length, _) = rustix::io::retry_on_intr(|| {
+        let (kept, sent) = rustix::io::retry_on_intr(|| {
             recv(&self.inner, self.buffer.as_mut_slice(), flags | RecvFlags::TRUNC)
         })?;
-        Ok(length.min(self.buffer.len()))
+        if sent > kept { Err(Errno::MSGSIZE) } else { Ok(kept) }
     }
 }
 

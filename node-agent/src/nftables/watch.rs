@@ -61,7 +61,8 @@ impl Watch {
                 recv(&self.socket, self.buffer.as_mut_slice(), flags | RecvFlags::TRUNC)
             });
             let touches = match received {
-                Ok((length, _)) => touches(&self.buffer[..length.min(LONGEST)]),
+                Ok((kept, sent)) if kept == sent => touches(&self.buffer[..kept]),
+                Ok(_) => return Ok(Touch::Lost),
                 Err(Errno::NOBUFS) => return Ok(Touch::Lost),
                 Err(Errno::AGAIN) => return Ok(noticed.unwrap_or(Touch::Lost)),
                 Err(errno) => return Err(socket_error("wait for notifications", errno)),

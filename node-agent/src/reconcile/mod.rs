@@ -107,7 +107,7 @@ impl<K: Nftables> Reconciler<K> {
 
     /// Takes in what the feed said. Without a whole plan there is nothing to do.
     pub fn absorb(&mut self, update: Update, now: Instant) {
-        let Update { node, services, revision, unreadable, triggers, link } = update;
+        let Update { node, awaited, services, revision, unreadable, triggers, link } = update;
         if let Some(link) = link {
             self.report.link = link;
         }
@@ -125,9 +125,9 @@ impl<K: Nftables> Reconciler<K> {
                 let plan = Plan { node, services: BTreeMap::new(), revision: Revision::default() };
                 self.plan.insert(plan).absorb(all)
             }
-            (None, node, _) => {
-                // Without Services there is something to report, and nothing to write.
-                self.report.plan = node.or(self.report.plan.take());
+            // Without a whole plan there is something to report, and nothing to write.
+            (None, _, _) => {
+                self.report.plan = awaited.or_else(|| self.report.plan.take());
                 return;
             }
             (Some(plan), node, services) => {
@@ -276,6 +276,7 @@ impl<K: Nftables> Reconciler<K> {
         let Some(dispatch) = &self.dispatch else { return Ok(Written::default()) };
         let mut written = Written::default();
         let mut failure = None;
+        let mut repaired = Vec::new();
         // One family that fails does not hold up the other.
         for family in [IpFamily::IPv4, IpFamily::IPv6] {
             let done = if !dispatch.node().proxies(family) {
@@ -283,7 +284,10 @@ impl<K: Nftables> Reconciler<K> {
             } else if self.tables.knows(family) {
                 self.tables.apply(&changes, family, &plan.revision)
             } else {
-                self.tables.adopt(dispatch, family, &plan.revision)
+                self.tables.adopt(dispatch, family, &plan.revision).map(|(written, changed)| {
+                    repaired.extend(changed);
+                    written
+                })
             };
             match done {
                 Ok(done) => written += done,
@@ -291,6 +295,10 @@ impl<K: Nftables> Reconciler<K> {
             }
         }
         self.outlets.metrics.written(written);
+        // Later on, a table is adopted anew because the node's facts changed, or after a failure.
+        if self.report.programmed.is_none() && !repaired.is_empty() {
+            self.repaired(repaired.join("; "));
+        }
         failure.map_or(Ok(written), |error| Err(error.into()))
     }
 
@@ -319,6 +327,7 @@ impl<K: Nftables> Reconciler<K> {
         if self.tables.has_stale() {
             self.schedule.stale(now);
         }
+        tracing::debug!(took = ?now.elapsed(), kernel = ?written.duration, elements = written.elements, "committed");
         self.outlets.health.synced(time);
         self.outlets.metrics.synced(now.elapsed(), &std::mem::take(&mut self.triggers), time);
         self.save();

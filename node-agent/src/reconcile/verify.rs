@@ -53,7 +53,7 @@ impl<K: Nftables> Reconciler<K> {
         }
         for family in found.into_keys() {
             match self.tables.adopt(dispatch, family, &plan.revision) {
-                Ok(written) => self.outlets.metrics.written(written),
+                Ok((written, _)) => self.outlets.metrics.written(written),
                 Err(error) => {
                     let message = format!("{what}; repair failed: {error}");
                     self.report.drifted = Some(Trouble::new(ConditionReason::RepairFailed, message));
@@ -62,11 +62,17 @@ impl<K: Nftables> Reconciler<K> {
             }
         }
         self.report.drifted = None;
-        self.report.drift.repairs += 1;
-        self.report.drift.last = Some((Timestamp::now(), what));
-        self.outlets.metrics.repaired();
+        self.repaired(what);
         if self.tables.has_stale() {
             self.schedule.stale(now);
         }
+    }
+
+    /// Tells what was different and is not any more.
+    pub(super) fn repaired(&mut self, what: String) {
+        tracing::warn!(what, "the kernel differed from the plan, and is repaired");
+        self.report.drift.repairs += 1;
+        self.report.drift.last = Some((Timestamp::now(), what));
+        self.outlets.metrics.repaired();
     }
 }

@@ -33,7 +33,8 @@ pub struct Outcome {
 impl Namespace {
     /// Makes one.
     pub fn create() -> Result<Self> {
-        let name = format!("pmk{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // As the other suites name theirs, so that what a killed run leaves behind is removed by the next one of theirs.
+        let name = format!("pm{}-kernel-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = finish(Command::new("ip").args(["netns", "add", &name]), "")?;
         ensure!(made.success, "ip netns add: {}", made.stderr);
         Ok(Self { name })

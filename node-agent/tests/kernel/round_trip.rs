@@ -6,21 +6,22 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use pointsman_crds::IpFamily;
+use pointsman_crds::{IpFamily, Protocol};
 use pointsman_dataplane::nftables::schema::{SetId, revision_key};
-use pointsman_dataplane::nftables::table::{Key, Table, Value};
+use pointsman_dataplane::nftables::table::{Key, Observed, Table, Value};
 use pointsman_dataplane::nftables::text;
 use pointsman_dataplane::nftables::transaction::Transaction;
 use pointsman_node_agent::nftables::{Kernel, Nftables};
 
 use crate::Case;
-use crate::fixture::{FAMILIES, creation, nodes, table};
+use crate::fixture::{FAMILIES, address, creation, frontend, nodes, table};
 use crate::namespace::Namespace;
 
 pub const CASES: &[Case] = &[
     ("a table is read back exactly as it was written", exact),
     ("nft prints a table that nft loads again as the same table", reloads),
     ("a table that is being changed is read as it was at one moment", of_one_moment),
+    ("an owned table is read whole while others commit without a pause", undisturbed),
     ("our netlink and our nft text make the same table", text_agrees),
 ];
 
@@ -111,10 +112,16 @@ fn text_agrees() -> Result<()> {
     Ok(())
 }
 
-/// A writer swaps two states that differ in a set that is read first and in one that is read last.
+/// A writer changes a set that is read first and one that is read last, together; between them stands enough for a read to take
+/// a good part of the time between two changes.
 fn of_one_moment() -> Result<()> {
+    const READS: usize = 2000;
+    const SEEN: usize = 20;
     let family = IpFamily::IPv4;
-    let (namespace, mut writer) = written(&table(&nodes()[0], family))?;
+    let mut table = table(&nodes()[0], family);
+    let ports = (0..1000u16).map(|port| Key::point(&frontend(address(family, 5), Protocol::Tcp, port)));
+    table.sets.entry(SetId::NoEndpoints).or_default().extend(ports.map(|key| (key, Value::default())));
+    let (namespace, mut writer) = written(&table)?;
     let mut reader = namespace.enter(|| Kernel::open(false))??;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -123,7 +130,7 @@ fn of_one_moment() -> Result<()> {
             while !done.load(Ordering::Relaxed) {
                 swaps += 1;
                 writer.commit(family, &swap(swaps))?;
-                thread::sleep(Duration::from_millis(3));
+                thread::sleep(Duration::from_millis(40));
             }
             Ok::<_, anyhow::Error>(swaps)
         });
@@ -136,13 +143,42 @@ fn of_one_moment() -> Result<()> {
             // Before the first swap only the revision is there.
             ensure!(first.is_none() || first == last, "it was read as a mixture: {first:?} and {last:?}");
             revisions.extend(last);
-            Ok(())
+            Ok(revisions.len())
         };
-        let outcome = (0..100).try_for_each(|_| read());
+        let outcome = (0..READS).map(|_| read()).find(|seen| !matches!(seen, Ok(seen) if *seen < SEEN));
         done.store(true, Ordering::Relaxed);
         let swaps = writing.join().map_err(|_| anyhow!("the writer panicked"))??;
-        outcome?;
-        ensure!(swaps > 10 && revisions.len() > 10, "only {} of {swaps} changes were seen", revisions.len());
+        outcome.with_context(|| format!("too few of {swaps} changes were seen"))?.map(drop)
+    })
+}
+
+fn undisturbed() -> Result<()> {
+    let namespace = Namespace::create()?;
+    let [ours, others] = FAMILIES.map(|family| table(&nodes()[0], family));
+    let mut reader = namespace.enter(|| Kernel::open(true))??;
+    reader.commit(ours.family, &creation(&ours))?;
+    let mut writer = namespace.enter(|| Kernel::open(false))??;
+    writer.commit(others.family, &creation(&others))?;
+    let generation = reader.generation()?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let mut revision = Transaction::default();
+            revision.set(SetId::Revision, revision_key(), Value::default(), true);
+            while !done.load(Ordering::Relaxed) {
+                writer.commit(others.family, &revision)?;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        let wrong = (0..50).map(|_| reader.observe(ours.family)).find(|observed| {
+            let fits = |observed: &Observed| observed.table == ours && observed.foreign.is_empty();
+            !matches!(observed, Ok(Some(observed)) if fits(observed))
+        });
+        done.store(true, Ordering::Relaxed);
+        writing.join().map_err(|_| anyhow!("the writer panicked"))??;
+        ensure!(wrong.is_none(), "it was read as {wrong:#?}");
+        let commits = reader.generation()? - generation;
+        ensure!(commits > 100, "only {commits} commits disturbed it");
         Ok(())
     })
 }

@@ -54,15 +54,13 @@ pub fn of_size(size: &Size) -> String {
 }
 
 fn cold_rows(table: &mut Table, ours: &[Cold], theirs: &[Cold]) {
-    let spread = |colds: &[Cold], of: fn(&Cold) -> Duration| Times::new(colds.iter().map(of).collect());
-    let parts: [(&str, fn(&Cold) -> Duration); 2] = [
-        ("cold start: the last Service answers", |cold| cold.answered),
-        ("… every Service was asked, and answered", |cold| cold.verified),
-    ];
-    for (what, of) in parts {
-        if let (Ok(ours), Ok(theirs)) = (spread(ours, of), spread(theirs, of)) {
-            table.spreads(what, &ours, &theirs);
-        }
+    let answered = |colds: &[Cold]| Times::new(colds.iter().map(|cold| cold.answered).collect());
+    let verified = |colds: &[Cold]| Times::new(colds.iter().map(|cold| cold.verified).collect());
+    if let (Ok(ours), Ok(theirs)) = (answered(ours), answered(theirs)) {
+        table.spreads("cold start: the last Service answers", &ours, &theirs);
+    }
+    if let (Ok(ours), Ok(theirs)) = (verified(ours), verified(theirs)) {
+        table.spreads("… every Service was asked, and answered", &ours, &theirs);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Stage {
     agents: BTreeMap<usize, Process>,
     pods: BTreeMap<String, RunningPod>,
     cluster: Cluster,
+    /// The controller's flags, as the chart's Deployment has them.
+    flags: Vec<String>,
 }
 
 impl Stage {
@@ -38,10 +40,12 @@ impl Stage {
     pub fn build() -> Result<Self> {
         let chart = Chart::pointsman();
         let cluster = Cluster::start(NODES, &chart)?;
+        let flags = controller_flags(&cluster, chart.namespace())?;
         // No kubelet runs what they ask for: left there, they would count pods that never come.
         let delete = ["delete", "deployments,daemonsets", "--all", "-n", chart.namespace()];
         cluster.control_plane.kubectl(&delete)?;
-        Ok(Self { controllers: BTreeMap::new(), agents: BTreeMap::new(), pods: BTreeMap::new(), cluster })
+        let (controllers, agents, pods) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { controllers, agents, pods, cluster, flags })
     }
 
     /// The API server and how to speak to it.
@@ -71,7 +75,8 @@ impl Stage {
 
     /// Starts a controller, and waits until it is warm: one that leads or could lead at once.
     pub fn start_controller(&mut self, number: u16) -> Result<()> {
-        let process = self.cluster.start_controller(number, &["--endpoint-slices=Manage"])?;
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let process = self.cluster.start_controller(number, &flags)?;
         self.controllers.insert(number, process);
         let url = format!("http://127.0.0.1:{}/readyz", Cluster::controller_health_port(number));
         self.wait(&format!("controller-{number} to be ready"), |stage| {
@@ -181,6 +186,16 @@ impl Stage {
         let printed = if outcome.status.success() { outcome.stdout } else { outcome.stderr };
         Ok((format!("curl {url}"), printed.trim().to_owned()))
     }
+}
+
+/// The flags with which the chart starts the controller, but for those that say where one of several on one machine listens.
+fn controller_flags(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
+    let name = format!("{namespace}/pointsman-controller");
+    let args = cluster.read("deployment", &name, "/spec/template/spec/containers/0/args")?;
+    let args: Vec<String> =
+        serde_json::from_value(args).context("the arguments in the chart's Deployment")?;
+    let own = ["--health-address", "--metrics-address", "--lease-namespace", "--log-format"];
+    Ok(args.into_iter().filter(|flag| !own.iter().any(|name| flag.starts_with(name))).collect())
 }
 
 /// Whether a node's plan says that the kernel carries it.

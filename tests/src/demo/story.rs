@@ -1,7 +1,7 @@
 //! How the demo speaks: chapters, sentences, commands with what they printed, and claims that are checked. It prints and counts; it
 //! does nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -14,12 +14,14 @@ pub struct Story {
     chapters: u32,
     claims: u32,
     interrupt: Interrupt,
+    /// How long somebody looked around.
+    waited: Duration,
 }
 
 impl Story {
     /// A story that begins now, and ends early when it is interrupted.
     pub fn begin(interrupt: Interrupt) -> Self {
-        Self { begun: Instant::now(), chapters: 0, claims: 0, interrupt }
+        Self { begun: Instant::now(), chapters: 0, claims: 0, interrupt, waited: Duration::ZERO }
     }
 
     /// Opens the next chapter.
@@ -35,9 +37,15 @@ impl Story {
         println!("   {sentence}");
     }
 
-    /// Shows a command line and what it printed.
+    /// Shows a command line that anybody with a kubeconfig could type, and what it printed.
     pub fn show(&self, command: &str, output: &str) {
-        println!("     $ {command}");
+        self.show_at("", command, output);
+    }
+
+    /// Shows a command line that was typed in a place, as root, and what it printed.
+    pub fn show_at(&self, place: &str, command: &str, output: &str) {
+        let prompt = if place.is_empty() { "$".to_owned() } else { format!("{place} #") };
+        println!("     {prompt} {command}");
         for line in output.lines() {
             println!("     {line}");
         }
@@ -62,12 +70,14 @@ impl Story {
 
     /// The last words.
     pub fn end(&self) {
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = (self.begun.elapsed() - self.waited).as_secs_f64();
         println!("\nAll {} claims held, in {seconds:.0} s.", self.claims);
     }
 
     /// Waits until somebody interrupts.
-    pub fn wait_for_interrupt(&self) {
+    pub fn wait_for_interrupt(&mut self) {
+        let start = Instant::now();
         self.interrupt.wait();
+        self.waited = start.elapsed();
     }
 }

@@ -25,7 +25,12 @@ pub struct Policy {
 }
 
 /// Writes the addresses and source ranges of `service` into `spec`, and notes what it may not have.
-pub fn write(service: &Service, policy: &Policy, spec: &mut ServiceProxyPlanSpec, notes: &mut Vec<ServiceRefused>) {
+pub fn write(
+    service: &Service,
+    policy: &Policy,
+    spec: &mut ServiceProxyPlanSpec,
+    notes: &mut Vec<ServiceRefused>,
+) {
     let from = format!("Service {}", service.key);
     let mut invalid = |what: &str, address: IpAddr| {
         let valid = can_be_frontend(address);
@@ -46,10 +51,14 @@ pub fn write(service: &Service, policy: &Policy, spec: &mut ServiceProxyPlanSpec
         }
         allowed
     });
-    for (what, list) in [("external IP", &mut spec.external_ips), ("load balancer IP", &mut spec.load_balancer_ips)] {
+    for (what, list) in
+        [("external IP", &mut spec.external_ips), ("load balancer IP", &mut spec.load_balancer_ips)]
+    {
         let beyond = list.split_off(list.len().min(ADDRESSES));
         notes.extend(
-            beyond.iter().map(|ip| refused(&format!("{what} {ip}"), RefusalReason::FrontendAddressInvalid, &from)),
+            beyond
+                .iter()
+                .map(|ip| refused(&format!("{what} {ip}"), RefusalReason::FrontendAddressInvalid, &from)),
         );
     }
     write_source_ranges(service, spec);

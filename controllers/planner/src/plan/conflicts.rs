@@ -148,7 +148,7 @@ mod tests {
         let (old, young) = (claim("z-old", 1, true), claim("a-young", 2, true));
         for order in [[&old, &young], [&young, &old]] {
             let mut claims = Claims::default();
-            assert!(want(&mut claims, order[0], &[80, 443]).is_empty());
+            assert!(want(&mut claims, order[0], &[80]).is_empty());
             assert_eq!(want(&mut claims, order[1], &[80]), BTreeSet::from([order[0].service.clone()]));
             assert_eq!(claims.verdict(&old.service), Verdict::default());
             assert_eq!(

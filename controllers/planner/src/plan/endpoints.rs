@@ -1,5 +1,6 @@
 //! The slices of one Service → its usable endpoints, each once. It does not know in which object they end.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -29,6 +30,30 @@ pub type BySlice<'a> = BTreeMap<&'a str, Vec<Usable>>;
 /// What an endpoint is to a proxy: an address and port behind one port of the Service. Two slices that name the same are one.
 type Behind = (Target, IpAddr);
 
+/// Who stands for an endpoint: the `nth` endpoint of the slice `at`, in order of the slices' names.
+#[derive(Clone, Copy)]
+struct Owner {
+    leaving: bool,
+    at: usize,
+    nth: usize,
+}
+
+impl Owner {
+    /// One that stays comes before one that leaves, then the lowest slice name. Inside one slice what is said decides, not
+    /// the order in which it is said.
+    fn comes_before(self, other: Self, slices: &[&Arc<Slice>]) -> bool {
+        match (self.leaving, self.at).cmp(&(other.leaving, other.at)) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            Ordering::Equal => {
+                let said =
+                    |owner: Self| slices.get(owner.at)?.content.endpoints.get(owner.nth).map(plan_endpoint);
+                said(self) < said(other)
+            }
+        }
+    }
+}
+
 /// Reads the slices that count for `service`.
 pub fn usable<'a>(
     service: &Service,
@@ -38,8 +63,7 @@ pub fn usable<'a>(
 ) -> BySlice<'a> {
     let mut slices: Vec<&Arc<Slice>> = slices.iter().filter(|slice| counts(service, slice, policy)).collect();
     slices.sort_by(|a, b| a.name.cmp(&b.name));
-    // Who stands for an endpoint: of those in several slices the one that is not terminating, then the lowest slice name.
-    let mut owners: BTreeMap<Behind, (bool, usize, usize)> = BTreeMap::new();
+    let mut owners: BTreeMap<Behind, Owner> = BTreeMap::new();
     for (at, slice) in slices.iter().enumerate() {
         let targets = targets(service, slice);
         for (nth, endpoint) in slice.content.endpoints.iter().enumerate() {
@@ -51,10 +75,12 @@ pub fn usable<'a>(
                 notes.push(refuse::refused(&format!("endpoint {}", endpoint.address), reason, &from));
                 continue;
             }
-            let candidate = (endpoint.terminating, at, nth);
+            let candidate = Owner { leaving: !endpoint.ready, at, nth };
             for target in &targets {
                 let owner = owners.entry((target.clone(), endpoint.address)).or_insert(candidate);
-                *owner = (*owner).min(candidate);
+                if candidate.comes_before(*owner, &slices) {
+                    *owner = candidate;
+                }
             }
         }
     }
@@ -75,11 +101,7 @@ fn serves(endpoint: &SliceEndpoint) -> bool {
     endpoint.ready || (endpoint.serving && endpoint.terminating)
 }
 
-fn why_not(
-    endpoint: &SliceEndpoint,
-    family: IpFamily,
-    policy: &Policy,
-) -> Option<RefusalReason> {
+fn why_not(endpoint: &SliceEndpoint, family: IpFamily, policy: &Policy) -> Option<RefusalReason> {
     // An address of the other family can only be the work of something that wrote past the API server's validation.
     if family_of(endpoint.address) != family {
         return Some(RefusalReason::Malformed);
@@ -94,7 +116,9 @@ fn targets(service: &Service, slice: &Slice) -> Vec<Target> {
         .content
         .ports
         .iter()
-        .filter(|offered| service.ports.iter().any(|p| p.name == offered.name && p.protocol == offered.protocol))
+        .filter(|offered| {
+            service.ports.iter().any(|p| p.name == offered.name && p.protocol == offered.protocol)
+        })
         .filter_map(|offered| offered.port.map(|port| target(&offered.name, port)))
         .collect();
     targets.sort();
@@ -102,10 +126,10 @@ fn targets(service: &Service, slice: &Slice) -> Vec<Target> {
     targets
 }
 
-fn collect<'a>(slices: &[&'a Arc<Slice>], owners: BTreeMap<Behind, (bool, usize, usize)>) -> BySlice<'a> {
+fn collect<'a>(slices: &[&'a Arc<Slice>], owners: BTreeMap<Behind, Owner>) -> BySlice<'a> {
     // `owners` is ordered by target, so each endpoint's targets arrive sorted.
     let mut owned: BTreeMap<(usize, usize), Vec<Target>> = BTreeMap::new();
-    for ((target, _), (_, at, nth)) in owners {
+    for ((target, _), Owner { at, nth, .. }) in owners {
         owned.entry((at, nth)).or_default().push(target);
     }
     let mut by_slice = BySlice::new();

@@ -14,3 +14,6 @@ pub use conflicts::{Claim, Claims, Frontend, Verdict};
 pub use node::plan_node;
 pub use refuse::refused;
 pub use service::{ServicePlan, ServicePlanInput, claims, held_by, plan_service};
+
+#[cfg(test)]
+mod tests;

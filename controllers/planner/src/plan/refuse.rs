@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn a_status_lists_the_first_and_counts_all() {
-        let note = |n: u32| refused(&format!("endpoint {n:03}"), RefusalReason::EndpointInLoopback, "EndpointSlice s");
+        let note = |n: u32| {
+            refused(&format!("endpoint {n:03}"), RefusalReason::EndpointInLoopback, "EndpointSlice s")
+        };
         assert_eq!(list(Vec::new()), None);
         let full = list((0..40).rev().chain([3]).map(note).collect()).unwrap();
         assert_eq!((full.count, full.first.len()), (40, REFUSED_LISTED));

@@ -126,7 +126,11 @@ fn frame(service: &Service, notes: &mut Vec<ServiceRefused>) -> ServiceProxyPlan
         })
         .collect();
     for beyond in ports.split_off(ports.len().min(PORTS)) {
-        notes.push(refused(&format!("port {}/{}", beyond.port, beyond.protocol), RefusalReason::PlanInconsistent, &from));
+        notes.push(refused(
+            &format!("port {}/{}", beyond.port, beyond.protocol),
+            RefusalReason::PlanInconsistent,
+            &from,
+        ));
     }
     let local = |is_local: bool| is_local.then_some(TrafficPolicy::Local);
     ServiceProxyPlanSpec {

@@ -28,7 +28,9 @@ pub fn lay_out(service: &str, by_slice: BySlice<'_>) -> Layout {
     for (slice, endpoints) in by_slice {
         shards.entry(shard_name(service, slice)).or_default().extend(endpoints);
     }
-    Layout::Sharded(shards.into_iter().map(|(name, endpoints)| (name, group(endpoints.into_iter()))).collect())
+    Layout::Sharded(
+        shards.into_iter().map(|(name, endpoints)| (name, group(endpoints.into_iter()))).collect(),
+    )
 }
 
 /// How many addresses stand in `groups`.

@@ -53,7 +53,8 @@ pub fn desired(
 
 /// A Pod has a name of its own in DNS only under the headless Service that it names as its subdomain.
 fn hostname(service: &Service, pod: &Pod) -> Option<String> {
-    let under_this = pod.subdomain.as_deref() == Some(&service.key.name) && pod.namespace == service.key.namespace;
+    let under_this =
+        pod.subdomain.as_deref() == Some(&service.key.name) && pod.namespace == service.key.namespace;
     pod.hostname.clone().filter(|name| under_this && !name.is_empty())
 }
 

@@ -75,7 +75,8 @@ pub fn plan(input: &SliceInput<'_>) -> SlicePlan {
     if input.service.selector.is_none() || input.service.external_name {
         return plan;
     }
-    let mut ours: Vec<&Arc<Slice>> = input.existing.iter().filter(|slice| slice.is_ours() && !slice.deleting).collect();
+    let mut ours: Vec<&Arc<Slice>> =
+        input.existing.iter().filter(|slice| slice.is_ours() && !slice.deleting).collect();
     ours.sort_by(|a, b| a.name.cmp(&b.name));
     // A slice of an earlier Service of the same name would be garbage-collected with it: it is replaced, never updated.
     let (owned, orphaned): (Vec<_>, Vec<_>) =
@@ -93,7 +94,8 @@ pub fn plan(input: &SliceInput<'_>) -> SlicePlan {
         updates.append(&mut changes.updates);
         deletes.append(&mut changes.deletes);
     }
-    deletes.extend(owned.into_iter().filter(|s| !input.service.families.contains(&s.content.family)).cloned());
+    deletes
+        .extend(owned.into_iter().filter(|s| !input.service.families.contains(&s.content.family)).cloned());
     // The API server refuses new dependents of a Service that is being deleted only later, when they would be left behind.
     if !input.service.deleting {
         plan.writes.extend(name_creates(input, creates));
@@ -138,11 +140,14 @@ fn family_changes(
             changes.deletes.extend(slices.iter().copied().cloned());
             continue;
         };
-        let stale = |slice: &Slice| slice.altered || slice.content.labels != *labels || slice.content.ports != *ports;
+        let stale =
+            |slice: &Slice| slice.altered || slice.content.labels != *labels || slice.content.ports != *ports;
         let packed = pack::pack(slices, endpoints, input.max, stale);
         kept += packed.unchanged;
         changes.creates.extend(packed.creates.into_iter().map(|endpoints| content(ports, endpoints)));
-        changes.updates.extend(packed.updates.into_iter().map(|(s, endpoints)| (s, content(ports, endpoints))));
+        changes
+            .updates
+            .extend(packed.updates.into_iter().map(|(s, endpoints)| (s, content(ports, endpoints))));
         changes.deletes.extend(packed.deletes);
     }
     for (ports, endpoints) in desired {

@@ -50,7 +50,12 @@ struct Slot {
 /// Distributes `desired` over `existing` slices (in order of name) and new ones, at most `max` in each. Endpoints stay where
 /// they are; new ones fill slices that change anyway, the fullest first, then the unchanged slice that comes closest to full,
 /// then new slices. Unchanged slices are never rebalanced: a write costs more than a slice that is not full.
-pub fn pack(existing: &[&Arc<Slice>], mut desired: Endpoints, max: usize, stale: impl Fn(&Slice) -> bool) -> Packed {
+pub fn pack(
+    existing: &[&Arc<Slice>],
+    mut desired: Endpoints,
+    max: usize,
+    stale: impl Fn(&Slice) -> bool,
+) -> Packed {
     let max = max.max(1);
     let mut packed = Packed::default();
     let mut changed: Vec<Slot> = Vec::new();

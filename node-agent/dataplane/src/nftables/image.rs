@@ -216,13 +216,20 @@ impl Image {
 
     /// Writes the plan's revision along with a change. A batch that is empty stays empty.
     pub fn stamp(&mut self, revision: &str, batch: &mut Batch) {
-        if batch.change.is_empty() || self.revision.as_deref() == Some(revision) {
+        if !batch.change.is_empty() {
+            self.restamp(revision, &mut batch.change);
+        }
+    }
+
+    /// Writes the plan's revision by itself, for a plan that changed without changing anything here.
+    pub fn restamp(&mut self, revision: &str, change: &mut Transaction) {
+        if self.revision.as_deref() == Some(revision) {
             return;
         }
         let revision: Arc<str> = revision.into();
         let replaces = self.revision.replace(revision.clone()).is_some();
         let value = Value { data: None, comment: Some(revision) };
-        batch.change.set(SetId::Revision, revision_key(), value, replaces);
+        change.set(SetId::Revision, revision_key(), value, replaces);
     }
 
     /// Whether [`Self::sweep`] has something to delete, at the latest at its second call from now.

@@ -25,8 +25,11 @@ use super::{TableHead, family_name};
 pub struct Reading {
     /// The table; absent if it vanished while it was read.
     pub observed: Option<Observed>,
-    /// Whether no dump was interrupted by a change.
+    /// Whether no dump was interrupted by a change of whichever table.
     pub whole: bool,
+    /// Whether the dump of chains was not: it passes through all tables, so another table's change can make it skip a chain of
+    /// ours. The other dumps stay in our table.
+    pub chains_whole: bool,
     /// How many named sets and chains there are, ours or not: if the table counts more, it holds objects of other kinds.
     pub objects: u32,
 }
@@ -41,10 +44,13 @@ pub fn read(socket: &mut Socket, family: IpFamily) -> Result<Reading, Error> {
             reader.elements(set, &mut observed)?;
         }
     }
+    let before = std::mem::replace(&mut reader.whole, true);
     reader.chains(&mut observed)?;
+    let chains_whole = reader.whole;
+    reader.whole &= before;
     reader.rules(&mut observed)?;
     let Reader { whole, vanished, objects, .. } = reader;
-    Ok(Reading { observed: (!vanished).then_some(observed), whole, objects })
+    Ok(Reading { observed: (!vanished).then_some(observed), whole, chains_whole, objects })
 }
 
 /// All tables of IPv4 and IPv6, of whomever.

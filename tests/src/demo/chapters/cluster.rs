@@ -13,9 +13,9 @@ pub fn build(story: &mut Story) -> Result<Stage> {
     if leftovers > 0 {
         story.say(&format!("(Removed {leftovers} namespaces that a killed run had left behind.)"));
     }
-    story.say("A real etcd and kube-apiserver in a network namespace; a bridge; three nodes, each a namespace on it;");
-    story.say("pods as namespaces behind their nodes; and an outside. Helm renders the chart, kubectl applies it: kinds,");
-    story.say("roles, admission policies. No kubelet runs here, so the demo itself starts the programs that the chart would have started,");
+    story.say("A real etcd and kube-apiserver in a network namespace; a bridge; three nodes, each a namespace on it; pods as");
+    story.say("namespaces behind their nodes; and an outside. Helm renders the chart, kubectl applies it: kinds, roles,");
+    story.say("admission policies. No kubelet runs here, so the demo starts by itself what Deployment and DaemonSet ask for,");
     story.say("with tokens of the chart's ServiceAccounts; an agent's token is bound to its Node.");
     Stage::build()
 }

@@ -32,11 +32,11 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: &Crowd) -> Result<()> {
         } else {
             outcome.stderr.lines().next().unwrap_or_default()
         };
-        story.show(&format!("nft {attempt}"), printed);
+        story.show_at("node-1", &format!("nft {attempt}"), printed);
     }
     let after = ruleset::contents(node)?;
     let tables = ruleset::nft(node, "list tables")?.success()?;
-    story.show("nft list tables", &tables);
+    story.show_at("node-1", "nft list tables", &tables);
     story.claim(!tables.contains("bystander"), "the flush took another table away", || tables.clone())?;
     story.claim(
         before == after,

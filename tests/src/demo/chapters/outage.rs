@@ -62,7 +62,7 @@ fn restart_an_agent(story: &mut Story, stage: &mut Stage) -> Result<()> {
         "node-2's agent is ready again after {} ms, from its checkpoint:",
         started.elapsed().as_millis()
     ));
-    story.show("tail agent-node-2.log", &stage.agent_log(1, logged)?);
+    story.show_at("node-2", "tail agent.log", &stage.agent_log(1, logged)?);
     let node = &stage.nodes()[1].netns;
     let after = ruleset::contents(node)?;
     story.claim(before == after, "not a rule and not an element of node-2 has changed", || {

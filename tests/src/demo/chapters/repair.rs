@@ -33,11 +33,11 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: Crowd) -> Result<Crowd>
     let before = ruleset::contents(node)?;
     for command in ["flush map ip pointsman services", "flush chain ip6 pointsman lb-2"] {
         ruleset::nft(node, command)?.success()?;
-        story.show(&format!("nft {command}"), "");
+        story.show_at("node-1", &format!("nft {command}"), "");
     }
     let target: SocketAddr = "10.96.0.80:80".parse()?;
     let (command, printed) = stage.curl(node, "http://10.96.0.80/")?;
-    story.show(&command, &printed);
+    story.show_at("node-1", &command, &printed);
     let reply = ask(node, Transport::Tcp, target, Duration::from_millis(500))?;
     story.claim(!matches!(reply, Reply::Answered(_)), "web is out of order on node-1", || {
         format!("{reply:?}")
@@ -53,9 +53,7 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: Crowd) -> Result<Crowd>
     story.claim(before == after, "every rule and element is back, and nothing else changed", || {
         before.symmetric_difference(&after).cloned().collect::<Vec<_>>().join("; ")
     })?;
-    if let Err(error) = told(story, stage, logged) {
-        println!("XXX {error:#}");
-    }
+    told(story, stage, logged)?;
     scale::gather(stage)
 }
 
@@ -68,7 +66,7 @@ fn told(story: &mut Story, stage: &mut Stage, logged: usize) -> Result<()> {
     story.show(&format!("kubectl {drift}"), &stage.kubectl(drift)?);
     let log = stage.agent_log(0, logged)?;
     let line = log.lines().find(|line| line.contains("repair")).unwrap_or_default().to_owned();
-    story.show("grep repair agent-node-1.log", &line);
+    story.show_at("node-1", "grep repair agent.log", &line);
     story.claim(!line.is_empty(), "the agent tells what it repaired, in its status and in its log", || {
         log.clone()
     })

@@ -72,7 +72,7 @@ fn reach(story: &mut Story, stage: &Stage) -> Result<()> {
     let mut wrong = vec![];
     for (who, place, url, seen_as) in table {
         let (command, printed) = stage.curl(place, url)?;
-        story.say(&format!("  {who:<11}$ {command:<36}  {printed}"));
+        story.say(&format!("  {who:<10} # {command:<36}  {printed}"));
         if printed != format!("web-1 {seen_as}") {
             wrong.push(format!("{who} at {url}: {printed:?} and not as {seen_as}"));
         }
@@ -100,7 +100,7 @@ fn ask_dns(story: &mut Story, stage: &Stage) -> Result<()> {
 fn be_refused(story: &mut Story, stage: &Stage) -> Result<()> {
     let client = stage.pod("client")?;
     let (command, printed) = stage.curl(client, "http://10.96.0.99/")?;
-    story.show(&command, &printed);
+    story.show_at("pod client", &command, &printed);
     let ask_at = |target: &str| -> Result<(Reply, Duration)> {
         let asked = Instant::now();
         let reply = ask(client, Transport::Tcp, target.parse()?, Duration::from_secs(3))?;
@@ -123,7 +123,7 @@ fn be_refused(story: &mut Story, stage: &Stage) -> Result<()> {
 fn explain(story: &mut Story, stage: &Stage) -> Result<()> {
     story.say("What a node does with a packet, and why, its agent can tell:");
     let (command, printed) = stage.explain(1, "10.96.0.80:80/tcp")?;
-    story.show(&command, &printed);
+    story.show_at("node-2", &command, &printed);
     story.claim(
         printed.contains("default/web") && printed.contains("10.244.1.2"),
         "explain names the Service and the endpoint",
@@ -132,7 +132,7 @@ fn explain(story: &mut Story, stage: &Stage) -> Result<()> {
     story.say("And so it stands in the kernel of node-2:");
     let node = &stage.nodes()[1].netns;
     let listed = ruleset::nft(node, "list map ip pointsman services")?.success()?;
-    story.show("nft list map ip pointsman services", &listed);
+    story.show_at("node-2", "nft list map ip pointsman services", &listed);
     let line = listed.lines().find(|line| line.contains("10.96.0.80")).context("web is not in the map")?;
     story.claim(line.contains("goto"), "web's address stands in the map of node-2", || listed.clone())
 }

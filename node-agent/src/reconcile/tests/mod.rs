@@ -1,166 +1,27 @@
 //! What the loop does with plans, a kernel in memory and a clock that the test holds. Each case says what was written, and that nothing
 //! else was.
 
-use std::sync::{Mutex, MutexGuard};
+mod world;
 
-use pointsman_crds::{
-    DriftPolicy, EndpointGroup, NodeProxyPlanSpec, PlanEndpoint, PlanPort, Protocol, ServiceProxyPlanSpec,
-    SyncSettings, Target,
-};
-use pointsman_dataplane::ServicePlan;
+use pointsman_crds::{DriftPolicy, NodeProxyPlanSpec, SyncSettings};
 use pointsman_dataplane::nftables::schema::SetId;
-use pointsman_dataplane::nftables::table::{Observed, Table};
+use pointsman_dataplane::nftables::table::Table;
 use pointsman_dataplane::nftables::transaction::Transaction;
 
 use super::*;
-use crate::nftables::{Committed, Error, Fake, Ownership, TableHead};
+use crate::nftables::Fake;
 use crate::plan::Link;
-
-/// A kernel that outlives its agents.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Fake>>);
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Fake> {
-        self.0.lock().unwrap()
-    }
-
-    fn table(&self, family: IpFamily) -> Option<Table> {
-        self.lock().observe(family).unwrap().map(|observed| observed.table)
-    }
-
-    fn services(&self) -> usize {
-        self.table(IpFamily::IPv4).map_or(0, |table| table.sets[&SetId::Services].len())
-    }
-
-    fn generation(&self) -> u32 {
-        self.lock().generation().unwrap()
-    }
-}
-
-impl Nftables for Shared {
-    fn own(&mut self, family: IpFamily) -> Result<Ownership, Error> {
-        self.lock().own(family)
-    }
-    fn observe(&mut self, family: IpFamily) -> Result<Option<Observed>, Error> {
-        self.lock().observe(family)
-    }
-    fn commit(&mut self, family: IpFamily, transaction: &Transaction) -> Result<Committed, Error> {
-        self.lock().commit(family, transaction)
-    }
-    fn delete(&mut self, family: IpFamily) -> Result<bool, Error> {
-        self.lock().delete(family)
-    }
-    fn tables(&mut self) -> Result<Vec<TableHead>, Error> {
-        self.lock().tables()
-    }
-    fn generation(&mut self) -> Result<u32, Error> {
-        self.lock().generation()
-    }
-}
-
-struct Agent {
-    reconciler: Reconciler<Shared>,
-    reports: watch::Receiver<Report>,
-    now: Instant,
-}
-
-impl Agent {
-    fn start(kernel: &Shared) -> Self {
-        let (sender, reports) = watch::channel(Report::default());
-        let outlets = Outlets {
-            reports: sender,
-            health: Arc::new(Health::default()),
-            metrics: Arc::new(Metrics::new(Timestamp::now())),
-            checkpoint: None,
-        };
-        let kernel = kernel.clone();
-        let tables = Tables::new(Box::new(move |_| Ok(kernel.clone())));
-        Self { reconciler: Reconciler::new(tables, outlets, false), reports, now: Instant::now() }
-    }
-
-    fn told(&mut self, update: Update) -> Report {
-        self.reconciler.absorb(update, self.now);
-        self.later(0)
-    }
-
-    /// Does what is due in the next seconds.
-    fn later(&mut self, seconds: u64) -> Report {
-        let end = self.now + Duration::from_secs(seconds);
-        loop {
-            self.reconciler.step(self.now);
-            match self.reconciler.schedule.due() {
-                Some(due) if due <= end => self.now = due.max(self.now),
-                _ => break,
-            }
-        }
-        self.now = end;
-        self.reports.borrow().clone()
-    }
-}
-
-fn node(change: impl FnOnce(&mut NodeProxyPlanSpec)) -> Arc<NodePlan> {
-    let mut spec = NodeProxyPlanSpec::default();
-    change(&mut spec);
-    Arc::new(NodePlan { name: "node-7".to_owned(), generation: 3, spec, conditions: Vec::new() })
-}
-
-fn service(name: &str, vip: &str, endpoints: &[&str]) -> (ServiceKey, Arc<ServicePlan>) {
-    let endpoint = |ip: &&str| PlanEndpoint {
-        ip: ip.parse().unwrap(),
-        node: None,
-        zone: None,
-        for_zones: Vec::new(),
-        for_nodes: Vec::new(),
-        terminating: false,
-    };
-    let port = |number: u16| number.try_into().unwrap();
-    let spec = ServiceProxyPlanSpec {
-        service_uid: name.to_owned(),
-        cluster_ips: vec![vip.parse().unwrap()],
-        ports: vec![PlanPort {
-            name: String::new(),
-            protocol: Protocol::Tcp,
-            port: port(80),
-            node_port: None,
-        }],
-        groups: vec![EndpointGroup {
-            targets: vec![Target { name: String::new(), port: port(8080) }],
-            endpoints: endpoints.iter().map(endpoint).collect(),
-        }],
-        ..Default::default()
-    };
-    let key = ServiceKey::new("shop", name);
-    (key.clone(), Arc::new(ServicePlan { key, spec }))
-}
-
-fn whole(revision: &str, node: Arc<NodePlan>) -> Update {
-    let services =
-        [service("web", "10.96.0.1", &["10.9.0.1", "10.9.0.2"]), service("dns", "10.96.0.2", &["10.9.0.3"])];
-    Update {
-        node: Some(node),
-        services: Services::All(services.into()),
-        revision: Some(Revision::new(revision)),
-        ..Update::default()
-    }
-}
-
-fn change(revision: &str, name: &str, plan: Option<Arc<ServicePlan>>) -> Update {
-    Update {
-        services: Services::Changed([(ServiceKey::new("shop", name), plan)].into()),
-        revision: Some(Revision::new(revision)),
-        ..Update::default()
-    }
-}
-
-fn revision(report: &Report) -> Option<&str> {
-    report.programmed.as_ref().map(|programmed| programmed.revision.as_str())
-}
+use world::{Agent, Shared, change, node, revision, service, whole};
 
 #[test]
 fn nothing_is_written_before_the_first_whole_plan() {
     let kernel = Shared::default();
     let mut agent = Agent::start(&kernel);
+    let report = agent.told(Update { awaited: Some(node(|_| ())), ..Update::default() });
+    assert!(
+        report.plan.is_some() && report.programmed.is_none(),
+        "it can be told that there is no whole plan"
+    );
     agent.told(Update { node: Some(node(|_| ())), ..Update::default() });
     agent.told(change("7", "web", Some(service("web", "10.96.0.1", &["10.9.0.1"]).1)));
     assert_eq!((kernel.generation(), kernel.table(IpFamily::IPv4)), (0, None));
@@ -273,6 +134,37 @@ fn drift_is_repaired_and_told_of() {
 }
 
 #[test]
+fn what_was_changed_behind_a_stopped_agent_is_repaired_and_told_of() {
+    let same = || change("9", "web", Some(service("web", "10.96.0.1", &["10.9.0.1", "10.9.0.2"]).1));
+    let cases = [
+        ("somebody else's hand", true, None, "8", 1),
+        ("a table that says that it is further", true, None, "7", 1),
+        ("a plan that changed meanwhile", true, None, "9", 0),
+        ("nothing happened", false, None, "8", 0),
+        ("the last change changed nothing here", true, Some(same()), "9", 1),
+    ];
+    for (name, meddled, last, now, repairs) in cases {
+        let kernel = Shared::default();
+        let mut first = Agent::start(&kernel);
+        first.told(whole("8", node(|_| ())));
+        if let Some(last) = last {
+            first.told(last);
+            first.later(2);
+        }
+        if meddled {
+            meddle(&kernel);
+        }
+        let mut second = Agent::start(&kernel);
+        let report = second.told(whole(now, node(|_| ())));
+        assert_eq!((kernel.services(), report.drift.repairs), (2, repairs), "{name}");
+        let other = node(|spec| spec.service_cidrs = vec!["10.96.0.0/16".parse().unwrap()]);
+        let report = second.told(Update { node: Some(other), ..Update::default() });
+        let ranges = kernel.table(IpFamily::IPv4).unwrap().sets[&SetId::ServiceCidrs].len();
+        assert_eq!((ranges > 0, report.drift.repairs), (true, repairs), "{name}: another plan is no drift");
+    }
+}
+
+#[test]
 fn drift_that_may_not_be_repaired_stays_and_is_told_of_until_it_is_gone() {
     let observe = |spec: &mut NodeProxyPlanSpec| {
         spec.settings.sync =
@@ -312,6 +204,13 @@ fn a_checkpoint_is_used_unless_the_kernel_is_newer() {
         let name = format!("{in_checkpoint} over {in_kernel:?}");
         assert_eq!(revision(&report), used.then_some(in_checkpoint), "{name}");
         assert_eq!(kernel.services(), if used { 1 } else { 2 }, "{name}");
+        let awaited = node(|spec| spec.settings.ip_families = Some(vec![IpFamily::IPv6]));
+        agent.told(Update { awaited: Some(awaited), ..Update::default() });
+        assert_eq!(
+            kernel.services(),
+            if used { 1 } else { 2 },
+            "{name}: the new node plan waits for its Services"
+        );
         let report = agent.told(whole("11", node(|_| ())));
         assert_eq!(
             (revision(&report), kernel.services()),

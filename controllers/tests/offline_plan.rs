@@ -1,0 +1,178 @@
+//! `plan` on the example manifests: the same in any order, readable as the kinds that they are, and clear about what is wrong.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use pointsman_controllers::args::{Cli, Command, PlanArgs};
+use pointsman_controllers::{offline, settings};
+use pointsman_crds::{NodeProxyPlan, ServiceProxyPlan};
+use serde_json::Value;
+
+fn example(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/manifests").join(name)
+}
+
+fn examples() -> Vec<PathBuf> {
+    ["nodes.yaml", "web.yaml", "dns.yaml", "idle.yaml"].map(example).to_vec()
+}
+
+fn args(flags: &[&str]) -> PlanArgs {
+    let line = ["pointsman-controller", "plan", "-f", "unused"].iter().chain(flags);
+    match Cli::try_parse_from(line).unwrap().command {
+        Command::Plan(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Plans and notes, or the error.
+fn plan(files: &[PathBuf], node: Option<&str>, flags: &[&str]) -> Result<(String, String), String> {
+    let args = args(flags);
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let (policy, settings) = (settings::policy(&args.proxy), settings::settings(&args.proxy).unwrap());
+    offline::print_plans(files, node, policy, &settings, &mut out, &mut notes)
+        .map_err(|error| error.to_string())?;
+    Ok((String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap()))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+#[test]
+fn the_order_of_files_does_not_matter() {
+    let mut files = examples();
+    let (forward, notes) = plan(&files, None, &[]).unwrap();
+    assert_eq!(notes, "");
+    files.reverse();
+    assert_eq!(plan(&files, None, &[]).unwrap().0, forward);
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_kinds() {
+    let (text, _) = plan(&examples(), None, &[]).unwrap();
+    let (nodes, services): (Vec<Value>, Vec<Value>) =
+        documents(&text).into_iter().partition(|document| document["kind"] == "NodeProxyPlan");
+    let nodes: Vec<NodeProxyPlan> =
+        nodes.into_iter().map(|node| serde_json::from_value(node).unwrap()).collect();
+    let plans: Vec<ServiceProxyPlan> =
+        services.into_iter().map(|plan| serde_json::from_value(plan).unwrap()).collect();
+    assert_eq!(nodes.iter().map(|node| node.spec.node.addresses.len()).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(nodes[0].spec.service_cidrs.len(), 2);
+    let names: Vec<_> = plans.iter().map(|plan| plan.metadata.name.clone().unwrap()).collect();
+    assert_eq!(names, ["dns", "idle", "web"]);
+    let endpoints: Vec<_> =
+        plans.iter().map(|plan| plan.spec.summary.as_ref().unwrap().endpoints.unwrap()).collect();
+    assert_eq!(endpoints, [1, 0, 6]);
+    assert_eq!(plans[2].spec.groups[0].targets[0].port.get(), 8080, "the named port is resolved");
+}
+
+#[test]
+fn one_node_can_be_asked_for() {
+    let (text, _) = plan(&examples(), Some("node-2"), &[]).unwrap();
+    let nodes = documents(&text).into_iter().filter(|document| document["kind"] == "NodeProxyPlan");
+    assert_eq!(nodes.map(|node| node["metadata"]["name"].clone()).collect::<Vec<_>>(), ["node-2"]);
+    assert_eq!(
+        plan(&examples(), Some("node-9"), &[]).unwrap_err(),
+        "there is no Node node-9 in the manifests"
+    );
+}
+
+#[test]
+fn slices_are_made_or_read_as_the_flag_says() {
+    let count = |flags: &[&str]| {
+        let (text, _) = plan(&examples(), None, flags).unwrap();
+        documents(&text).iter().filter_map(|d| d["spec"]["summary"]["endpoints"].as_u64()).sum::<u64>()
+    };
+    assert_eq!(count(&["--endpoint-slices", "manage"]), 7);
+    assert_eq!(count(&["--endpoint-slices", "Consume"]), 0, "there are no slices in the examples");
+}
+
+#[test]
+fn notes_tell_what_is_missing_and_refused() {
+    let directory = std::env::temp_dir().join(format!("pointsman-plan-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let cases = [
+        ("kind: ConfigMap\nmetadata: {name: x}\n", "ConfigMap is not used"),
+        (
+            "kind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 80}]}\n",
+            "Service default/x has no plan",
+        ),
+        (
+            "kind: Service\nmetadata: {name: x}\nspec: {clusterIP: 10.96.0.1, externalIPs: [1.2.3.4], ports: [{port: 80}]}\n",
+            "refused: Service default/x: external IP 1.2.3.4 (ExternalIpNotAllowed)",
+        ),
+        (
+            "kind: Service\nmetadata: {name: x}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 70000}]}\n",
+            "refused: Service default/x: port 70000/ (Malformed)",
+        ),
+    ];
+    for (manifest, expected) in cases {
+        let (_, notes) = plan(&[write("case.yaml", manifest)], None, &[]).unwrap();
+        assert!(notes.contains(expected) && notes.lines().count() == 1, "{manifest} gives {notes:?}");
+    }
+    assert!(plan(&[write("bad.yaml", "kind: [")], None, &[]).unwrap_err().contains("bad.yaml as YAML"));
+    let wrong = write("wrong.yaml", "kind: Service\nmetadata: {name: x}\nspec: {ports: 7}\n");
+    assert!(plan(&[wrong], None, &[]).unwrap_err().starts_with("read Service x in "));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn flags_that_contradict_one_another_are_refused_in_a_sentence() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--detect-local-mode", "ClusterCIDR"], "--detect-local-mode=ClusterCIDR needs --cluster-cidrs"),
+        (
+            &["--cluster-cidrs", "10.0.0.0/8"],
+            "--cluster-cidrs goes with --detect-local-mode=ClusterCIDR only",
+        ),
+        (
+            &["--detect-local-mode", "BridgeInterface"],
+            "--detect-local-mode=BridgeInterface needs --pod-interface",
+        ),
+        (
+            &["--pod-interface", "cbr0"],
+            "--pod-interface goes with --detect-local-mode=BridgeInterface or InterfaceNamePrefix only",
+        ),
+        (
+            &["--detect-local-mode", "BridgeInterface", "--pod-interface", "a b"],
+            "--pod-interface=\"a b\" is no interface name: 1 to 15 letters, digits and the signs _ . : @ -",
+        ),
+        (
+            &["--node-port-addresses", "some"],
+            "--node-port-addresses=\"some\" is neither Primary nor All nor a list of ranges such as 192.0.2.0/24",
+        ),
+        (
+            &["--proxy-name", "-x"],
+            "--proxy-name=\"-x\" is no label value: up to 63 letters, digits and the signs - _ . between them",
+        ),
+    ];
+    for (flags, expected) in cases {
+        assert_eq!(settings::settings(&args(flags).proxy).unwrap_err().to_string(), *expected, "{flags:?}");
+    }
+}
+
+#[test]
+fn defaults_are_left_out_of_the_settings_but_for_what_everybody_wants_to_see() {
+    let json =
+        |flags: &[&str]| serde_json::to_value(settings::settings(&args(flags).proxy).unwrap()).unwrap();
+    let seen = serde_json::json!({
+        "mode": "nftables", "ipFamilies": ["IPv4", "IPv6"], "detectLocal": {"mode": "NodeCIDR"},
+    });
+    assert_eq!(json(&[]), seen);
+    let flags = "--mode iptables --ip-families IPv6 --detect-local-mode ClusterCIDR --cluster-cidrs 10.1.2.3/16 \
+                 --masquerade-bit 3 --masquerade-all --node-port-addresses 192.0.2.0/24 --proxy-name p \
+                 --table-owner false --min-sync-period 500ms --verify-period 1m --drift observe";
+    let all = serde_json::json!({
+        "mode": "iptables", "ipFamilies": ["IPv6"],
+        "detectLocal": {"mode": "ClusterCIDR", "clusterCIDRs": ["10.1.0.0/16"]},
+        "masquerade": {"bit": 3, "all": true},
+        "nodePortAddresses": {"type": "CIDRs", "cidrs": ["192.0.2.0/24"]},
+        "nftables": {"tableOwner": false}, "proxyName": "p",
+        "sync": {"minPeriod": "500ms", "verifyPeriod": "60s", "drift": "Observe"},
+    });
+    assert_eq!(json(&flags.split_whitespace().collect::<Vec<_>>()), all);
+}

@@ -1,0 +1,105 @@
+//! Clients that never rest: each opens one connection after the other from its namespace while something is done to the nodes, and every
+//! one of them must be answered. They count; they change nothing.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use pointsman_tests::netns::Netns;
+use pointsman_tests::traffic::{Reply, Transport, ask_from_here};
+
+/// How long an answer may take on a busy machine. A connection that was lost waits for it in vain, or for TCP's second try.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// A client that waits for each answer.
+pub struct Client<'a> {
+    /// From where.
+    pub netns: &'a Netns,
+    /// How.
+    pub transport: Transport,
+    /// What.
+    pub target: SocketAddr,
+}
+
+/// A client that waits for nothing, and so sends ten times as much: every packet is a connection's first.
+pub struct Flood<'a> {
+    /// From where.
+    pub netns: &'a Netns,
+    /// What, by UDP.
+    pub target: SocketAddr,
+}
+
+/// How much was sent while the work was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Questions, all of them answered.
+    pub answered: u64,
+    /// Datagrams of floods.
+    pub flooded: u64,
+}
+
+/// Runs `work` with all of the crowd at it. An error if a question was not answered, by whom and how.
+pub fn under(
+    clients: &[Client<'_>],
+    floods: &[Flood<'_>],
+    work: impl FnOnce() -> Result<()>,
+) -> Result<Sent> {
+    let stop = AtomicBool::new(false);
+    let (stop, panicked) = (&stop, |_| anyhow!("a client panicked"));
+    thread::scope(|scope| {
+        let clients: Vec<_> = clients
+            .iter()
+            .map(|client| scope.spawn(move || client.netns.enter(|| client.run(stop))?))
+            .collect();
+        let floods: Vec<_> =
+            floods.iter().map(|flood| scope.spawn(move || flood.netns.enter(|| flood.run(stop))?)).collect();
+        let done = work();
+        stop.store(true, Ordering::Relaxed);
+        let mut sent = Sent::default();
+        for client in clients {
+            sent.answered += client.join().map_err(panicked)??;
+        }
+        for flood in floods {
+            sent.flooded += flood.join().map_err(panicked)??;
+        }
+        done.map(|()| sent)
+    })
+}
+
+impl Client<'_> {
+    fn run(&self, stop: &AtomicBool) -> Result<u64> {
+        let (mut asked, mut lost) = (0, Vec::new());
+        while !stop.load(Ordering::Relaxed) {
+            asked += 1;
+            let reply = ask_from_here(self.transport, self.target, PATIENCE)?;
+            if !matches!(reply, Reply::Answered(_)) {
+                lost.push(reply);
+            }
+        }
+        let from = self.netns.name();
+        let (count, first) = (lost.len(), lost.first());
+        ensure!(
+            count == 0,
+            "{:?} from {from} to {}: {first:?} and so on, {count} of {asked}",
+            self.transport,
+            self.target
+        );
+        ensure!(asked > 0, "nothing was asked from {from}");
+        Ok(asked)
+    }
+}
+
+impl Flood<'_> {
+    fn run(&self, stop: &AtomicBool) -> Result<u64> {
+        let any: SocketAddr = if self.target.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let socket = UdpSocket::bind(any)?;
+            socket.send_to(b"?", self.target).with_context(|| format!("flood {}", self.target))?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+}
