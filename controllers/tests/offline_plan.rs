@@ -1,5 +1,7 @@
 //! `plan` on the example manifests: the same in any order, readable as the kinds that they are, and clear about what is wrong.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -146,7 +148,7 @@ fn flags_that_contradict_one_another_are_refused_in_a_sentence() {
             "--node-port-addresses=\"some\" is neither Primary nor All nor a list of ranges such as 192.0.2.0/24",
         ),
         (
-            &["--proxy-name", "-x"],
+            &["--proxy-name=-x"],
             "--proxy-name=\"-x\" is no label value: up to 63 letters, digits and the signs - _ . between them",
         ),
     ];

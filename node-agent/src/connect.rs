@@ -20,6 +20,10 @@ use crate::plan::{NodePlan, Plan, Services};
 /// A host that swallows packets must not hold up an attempt for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection on which nothing comes for so long is dead: the API server sends a bookmark on every quiet watch about once a
+/// minute. Without this a plan would be as old as TCP is patient when a load balancer in between forgets the connection.
+const SILENCE: Duration = Duration::from_secs(75);
+
 /// Why there is no way, or no plan at its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,6 +75,8 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
         None => Config::incluster_env().map_err(|error| Error::Nowhere(chain(&error)))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| Error::Client(chain(&error)))
 }
 

@@ -27,7 +27,6 @@ pub mod reconcile;
 pub mod refusals;
 pub mod render;
 pub mod report;
-pub mod run;
 pub mod save;
 pub mod schedule;
 pub mod serve;

@@ -1,10 +1,12 @@
 //! The binary `pointsman-agent`: wiring only.
 
+mod run;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use pointsman_node_agent::args::{Args, Command};
-use pointsman_node_agent::{chain, run};
+use pointsman_node_agent::chain;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -9,29 +9,29 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::args::{CleanupArgs, ExplainArgs, RenderArgs, RunArgs};
-use crate::feed::Feed;
-use crate::feed::api::ApiServer;
-use crate::feed::checkpoint::Checkpoint;
-use crate::feed::directory::Directory;
-use crate::health::Health;
-use crate::mailbox::Mailbox;
-use crate::metrics::Metrics;
-use crate::nftables::{Error, Kernel, Watch};
-use crate::plan::{Link, Services, Update};
-use crate::reconcile::{Outlets, Reconciler};
-use crate::report::Report;
-use crate::report::publish::{self, Sink};
-use crate::report::status::Agent;
-use crate::serve::{self, Answers};
-use crate::tables::Tables;
-use crate::{cleanup as remove, connect, explain as tell, render as print, save, telemetry};
+use pointsman_node_agent::args::{CleanupArgs, ExplainArgs, RenderArgs, RunArgs};
+use pointsman_node_agent::feed::Feed;
+use pointsman_node_agent::feed::api::ApiServer;
+use pointsman_node_agent::feed::checkpoint::Checkpoint;
+use pointsman_node_agent::feed::directory::Directory;
+use pointsman_node_agent::health::Health;
+use pointsman_node_agent::mailbox::Mailbox;
+use pointsman_node_agent::metrics::Metrics;
+use pointsman_node_agent::nftables::{Error, Kernel, Watch};
+use pointsman_node_agent::plan::{Link, Services, Update};
+use pointsman_node_agent::reconcile::{Outlets, Reconciler};
+use pointsman_node_agent::report::Report;
+use pointsman_node_agent::report::publish::{self, Sink};
+use pointsman_node_agent::report::status::Agent;
+use pointsman_node_agent::serve::{self, Answers};
+use pointsman_node_agent::tables::Tables;
+use pointsman_node_agent::{cleanup as remove, connect, explain as tell, render as print, save, telemetry};
 
 /// `pointsman-agent run`: until a signal ends it.
 ///
 /// # Errors
 /// Says in a sentence what keeps it from starting, or what ended it.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     telemetry::start(args.log_format, &args.log_level).map_err(|why| anyhow!(why))?;
     let source = Origin::new(&args).await?;
     let mailbox = Arc::new(Mailbox::default());
@@ -75,7 +75,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Says what is wrong with the plan.
-pub async fn render(args: RenderArgs) -> anyhow::Result<()> {
+pub(crate) async fn render(args: RenderArgs) -> anyhow::Result<()> {
     let plan = connect::plan(&args.plan).await?;
     let dispatch = print::dispatch(&plan);
     print(&print::render(&dispatch, plan.revision.as_str(), args.family))?;
@@ -89,7 +89,7 @@ pub async fn render(args: RenderArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Says what is wrong with the plan or the question.
-pub async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
+pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
     let plan = connect::plan(&args.plan).await?;
     let told = tell::explain(&plan, &print::dispatch(&plan), args.target, args.from);
     print(&told.map_err(|why| anyhow!(why))?)
@@ -99,7 +99,7 @@ pub async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Says what could not be removed.
-pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
+pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     let mut kernel = Kernel::open(false)?;
     let lines = remove::cleanup(&mut kernel, args.state_dir.as_deref())?;
     print(&(lines.join("\n") + "\n"))
@@ -177,7 +177,7 @@ fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<Option
 }
 
 /// Opens the kernel; where tables cannot be owned, others' changes to them are watched for.
-fn opener(mailbox: Arc<Mailbox>) -> crate::tables::Open<Kernel> {
+fn opener(mailbox: Arc<Mailbox>) -> pointsman_node_agent::tables::Open<Kernel> {
     Box::new(move |own| {
         let kernel = Kernel::open(own)?;
         if !(own && kernel.features().owner) {

@@ -23,29 +23,38 @@ pub fn canonical(listing: &str) -> String {
     blocks.into_iter().collect::<Vec<_>>().join("\n\n")
 }
 
-/// The lines that only one of two listings has, for a message.
+/// The lines that only one of two listings has, for a message; else the first line that stands elsewhere.
 pub fn difference(left: &str, right: &str) -> String {
-    let (left, right): (BTreeSet<&str>, BTreeSet<&str>) = (left.lines().collect(), right.lines().collect());
-    let only_left = left.difference(&right).map(|line| format!("- {line}\n"));
-    only_left.chain(right.difference(&left).map(|line| format!("+ {line}\n"))).collect()
+    let (all_left, all_right): (BTreeSet<&str>, BTreeSet<&str>) =
+        (left.lines().collect(), right.lines().collect());
+    let only_left = all_left.difference(&all_right).map(|line| format!("- {line}\n"));
+    let only: String =
+        only_left.chain(all_right.difference(&all_left).map(|line| format!("+ {line}\n"))).collect();
+    let moved = || left.lines().zip(right.lines()).find(|(left, right)| left != right);
+    if only.is_empty() { format!("{:?} stand in each other's place", moved()) } else { only }
 }
 
-/// The listing without its table's flags: nft 1.0.6 prints the flags of a table without owner as a word that it does not read back.
+/// The listing without its table's flags and owner: nft 1.0.6 prints the flags of a table whose owner is gone as a word that it does not read
+/// back, and beside an owned one the owner's name.
 pub fn without_flags(listing: &str) -> String {
-    let lines = listing.lines().filter(|line| !is_table_flags(line));
-    lines.map(|line| format!("{line}\n")).collect()
-}
-
-/// The flags of the table stand one tab in, those of a set two.
-fn is_table_flags(line: &str) -> bool {
-    line.starts_with("\tflags") || line.starts_with("table ") && line.contains("# progname")
+    let mut flags = false;
+    // The flags of a table stand one tab in, those of a set two; an empty line follows.
+    let lines = listing.lines().filter(|line| {
+        let after_flags = std::mem::replace(&mut flags, line.starts_with("\tflags"));
+        !(flags || after_flags && line.is_empty())
+    });
+    let without_owner = |line: &str| match line.split_once(" # progname") {
+        Some((table, _)) if line.starts_with("table ") => format!("{table}\n"),
+        _ => format!("{line}\n"),
+    };
+    lines.map(without_owner).collect()
 }
 
 fn rewrite(listing: &str, element: impl Fn(&str, &str) -> String) -> String {
     let mut text = String::new();
     let mut map = "";
     let mut elements: Option<String> = None;
-    for line in listing.lines().filter(|line| !is_table_flags(line)) {
+    for line in without_flags(listing).lines() {
         let trimmed = line.trim();
         if let Some(name) = trimmed.strip_prefix("map ").or_else(|| trimmed.strip_prefix("set ")) {
             map = name.trim_end_matches(" {");

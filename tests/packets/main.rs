@@ -20,12 +20,14 @@ mod generate;
 mod ladder;
 mod listing;
 mod loss;
+mod marks;
 mod named_plans;
 mod observe;
 mod plan;
 mod refusal;
 mod restart;
 mod rig;
+mod rolling;
 mod sctp;
 mod services;
 mod settings;
@@ -35,9 +37,14 @@ mod text;
 mod transitions;
 mod world;
 
+/// What a trial does.
+type Work = fn() -> Result<()>;
+/// What a trial does in the world of the flows.
+type WorkOnStage = fn(&Stage) -> Result<()>;
+
 /// Trials beside the flows, the long ones first: flows fill the gaps.
 #[rustfmt::skip]
-const TRIALS: &[(&str, fn() -> Result<()>)] = &[
+const TRIALS: &[(&str, Work)] = &[
     ("drift: what foreign hands change is repaired and told, and theirs is left alone", drift::repaired),
     ("drift: an owner's tables cannot be changed by others", drift::prevented),
     ("drift: what was changed while nobody owned the tables is repaired at the start", drift::repaired_at_start),
@@ -56,15 +63,23 @@ const TRIALS: &[(&str, fn() -> Result<()>)] = &[
     ("text: cleanup leaves nothing of ours and everything else", text::cleanup),
 ];
 
+/// Trials in the world of the flows.
+const ON_STAGE: &[(&str, WorkOnStage)] = &[
+    ("restart: no connection fails while the agent is away and comes back", restart::under_traffic),
+    ("agent: no connection fails while endpoints come and go", rolling::under_traffic),
+    ("mark: one bit is set and cleared, and no other is touched", marks::only_our_bit),
+];
+
 fn main() -> ExitCode {
     let stage = Stage::default();
     let checksum = "sctp: a packet comes back from its bytes, and a damaged one does not";
     let mut trials = vec![trial(checksum, Needs::Nothing, sctp::checksum_is_checked)];
     trials.extend(TRIALS.iter().map(|(name, work)| trial(*name, Needs::Root, *work)));
     trials.extend(flows::trials(&stage));
-    let on_stage = stage.clone();
-    let under_traffic = "restart: no connection fails while the agent is away and comes back";
-    trials.push(trial(under_traffic, Needs::Root, move || restart::under_traffic(&on_stage)));
+    for (name, work) in ON_STAGE {
+        let stage = stage.clone();
+        trials.push(trial(*name, Needs::Root, move || work(&stage)));
+    }
     // The stage outlives the trials and goes before the program ends: its namespaces are removed on drop.
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

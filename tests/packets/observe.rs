@@ -57,3 +57,10 @@ impl Eye {
 pub fn list(netns: &Netns, family: IpFamily) -> Result<String> {
     netns.run(&["nft", "list", "table", family_name(family), TABLE])
 }
+
+/// The packet counts of a table's counters, in the order in which they are listed.
+pub fn counters(netns: &Netns, table: &[&str]) -> Result<Vec<u64>> {
+    let listing = netns.run(&[&["nft", "list", "table"], table].concat())?;
+    let counts = listing.split("counter packets ").skip(1);
+    counts.map(|rest| Ok(rest.split(' ').next().unwrap_or_default().parse::<u64>()?)).collect()
+}

@@ -48,7 +48,11 @@ pub fn node_spec(node: &Node, settings: ProxySettings) -> NodeProxyPlanSpec {
 }
 
 /// Writes a plan directory's only file, at once.
-pub fn write(directory: &Path, nodes: &[(&str, NodeProxyPlanSpec)], services: &[ServicePlan]) -> Result<()> {
+pub fn write(
+    directory: &Path,
+    nodes: &[(String, NodeProxyPlanSpec)],
+    services: &[ServicePlan],
+) -> Result<()> {
     let mut objects: Vec<Value> = Vec::new();
     for (name, spec) in nodes {
         objects.push(to_value(NodeProxyPlan::new(name, spec.clone()))?);

@@ -46,7 +46,7 @@ pub fn services(world: &World) -> Vec<ServicePlan> {
     let nowhere = vec![endpoint("127.0.0.1").on("node-1"), endpoint("::1").on("node-1")];
     let near = service("flows/near").cluster_ip("10.96.9.10").cluster_ip("fd00:96::9:10");
     let described = [
-        (with_ports(at("flows/all", "10"), Some(node_ports::ALL)), both()),
+        (all(), both()),
         (with_ports(at("flows/lonely", "20"), Some(node_ports::LONELY)), vec![]),
         (with_ports(at("flows/one-node", "30").internal_local(), None), both()),
         (with_ports(at("flows/other-node", "40").internal_local(), None), pod("pod-2a")),
@@ -65,6 +65,20 @@ pub fn services(world: &World) -> Vec<ServicePlan> {
         endpoints.into_iter().fold(service, ServiceBuilder::endpoint).plan()
     };
     described.into_iter().map(with_endpoints).collect()
+}
+
+/// The plan of the flow trials, but with these pods as the endpoints of `flows/all`.
+pub fn services_with(world: &World, pods: &[&str]) -> Vec<ServicePlan> {
+    let endpoints = pods.iter().flat_map(|name| pod(world, name));
+    let changed = endpoints.fold(all(), ServiceBuilder::endpoint).plan();
+    let mut services = services(world);
+    services.retain(|service| service.key != changed.key);
+    services.push(changed);
+    services
+}
+
+fn all() -> ServiceBuilder {
+    with_ports(at("flows/all", "10"), Some(node_ports::ALL))
 }
 
 /// A pod of the world as an endpoint, in both families.

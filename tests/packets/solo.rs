@@ -76,7 +76,7 @@ impl Solo {
 
     /// Writes the plan's file.
     pub fn write_plan(&self) -> Result<()> {
-        plan::write(&plan_folder(self.folder()), &[(NODE, self.spec.clone())], &self.services)
+        plan::write(&plan_folder(self.folder()), &[(NODE.to_owned(), self.spec.clone())], &self.services)
     }
 
     /// Adds a Service to the plan.

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use pointsman_dataplane::NodeFacts;
+use pointsman_crds::{NodeProxyPlanSpec, ProxySettings};
 use pointsman_dataplane::testing::Canonical;
+use pointsman_dataplane::{NodeFacts, ServicePlan};
 use pointsman_tests::netns::Netns;
+use pointsman_tests::topology::Node;
 use pointsman_tests::traffic::Transport;
 use pointsman_tests::wait;
 use tempfile::TempDir;
@@ -28,6 +30,9 @@ struct Set {
     world: World,
     setting: Option<Setting>,
 }
+
+/// Nodes' names and plans.
+type Specs = Vec<(String, NodeProxyPlanSpec)>;
 
 /// The nodes' agents, in the order of the nodes.
 pub struct Agents {
@@ -55,7 +60,8 @@ impl Stage {
         };
         if set.setting != Some(setting) {
             set.setting = None;
-            set.program(setting)?;
+            let settings = setting.settings(&set.world.pods[1].node_interface);
+            set.agents.carry_out(&set.world, &settings, &services(&set.world))?;
             set.setting = Some(setting);
         }
         work(&set.world, &mut set.agents)
@@ -63,6 +69,38 @@ impl Stage {
 }
 
 impl Agents {
+    /// Writes a plan, for agents that run to notice.
+    pub fn tell(&self, world: &World, settings: &ProxySettings, services: &[ServicePlan]) -> Result<Specs> {
+        let spec = |node: &Node| (node.name.clone(), plan::node_spec(node, settings.clone()));
+        let specs: Specs = world.topology.nodes.iter().map(spec).collect();
+        plan::write(&plan_folder(self.folder.path()), &specs, services)?;
+        Ok(specs)
+    }
+
+    /// Writes a plan, starts agents that do not run, and waits until both kernels hold what it means and nothing else.
+    pub fn carry_out(
+        &mut self,
+        world: &World,
+        settings: &ProxySettings,
+        services: &[ServicePlan],
+    ) -> Result<()> {
+        let specs = self.tell(world, settings, services)?;
+        for (index, node) in world.topology.nodes.iter().enumerate() {
+            if self.running[index].1.is_none() {
+                self.start(index, &node.netns)?;
+            }
+        }
+        for ((name, spec), (_, agent, eye)) in specs.iter().zip(&mut self.running) {
+            let facts = NodeFacts::new(name, spec);
+            let expected: [Canonical; 2] = plan::tables(&plan::dispatch(&facts, services))?;
+            wait::until(&format!("{name} to carry out its plan"), PATIENCE, || {
+                agent.as_mut().map_or(Ok(()), |agent| agent.process.still_runs())?;
+                eye.holds(&expected)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Ends an agent by SIGTERM.
     pub fn stop(&mut self, node: usize) -> Result<()> {
         let agent = self.running[node].1.take().context("the agent does not run")?;
@@ -99,29 +137,5 @@ impl Set {
             running.push((node.name.clone(), None, Eye::open(&node.netns)?));
         }
         Ok(Self { agents: Agents { running, folder }, world, setting: None })
-    }
-
-    /// Writes the plan, and waits until both kernels hold what it means.
-    fn program(&mut self, setting: Setting) -> Result<()> {
-        let settings = setting.settings(&self.world.pods[1].node_interface);
-        let services = services(&self.world);
-        let nodes = &self.world.topology.nodes;
-        let specs: Vec<_> =
-            nodes.iter().map(|node| (node.name.as_str(), plan::node_spec(node, settings.clone()))).collect();
-        plan::write(&plan_folder(self.agents.folder.path()), &specs, &services)?;
-        for (index, node) in nodes.iter().enumerate() {
-            if self.agents.running[index].1.is_none() {
-                self.agents.start(index, &node.netns)?;
-            }
-        }
-        for ((name, spec), (_, agent, eye)) in specs.iter().zip(&mut self.agents.running) {
-            let facts = NodeFacts::new(name, spec);
-            let expected: [Canonical; 2] = plan::tables(&plan::dispatch(&facts, &services))?;
-            wait::until(&format!("{name} to proxy as {setting:?}"), PATIENCE, || {
-                agent.as_mut().map_or(Ok(()), |agent| agent.process.still_runs())?;
-                eye.holds(&expected)
-            })?;
-        }
-        Ok(())
     }
 }

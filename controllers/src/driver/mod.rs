@@ -3,8 +3,10 @@
 
 mod outcome;
 mod scope;
+mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,14 +19,12 @@ use tokio::task::JoinSet;
 use crate::health::Health;
 use crate::index::Index;
 use crate::metrics::Metrics;
-use crate::next::{self, NodeWork, ServiceWork};
+use crate::next;
 use crate::queue::Queue;
 use crate::watch::Change;
 use crate::write::{Batch, Writer};
 use scope::Scope;
 
-/// How many Services and Nodes are written at once.
-const IN_FLIGHT: usize = 32;
 /// How many steps of watches are taken before writes are sent out again.
 const STEPS: usize = 1024;
 /// How often heartbeats and gauges are looked at.
@@ -39,6 +39,15 @@ pub enum Target {
     Service(ServiceKey),
     /// A Node's plan.
     Node(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(key) => write!(f, "Service {key}"),
+            Self::Node(name) => write!(f, "Node {name}"),
+        }
+    }
 }
 
 /// What the driver is connected to.
@@ -69,7 +78,10 @@ pub struct Driver {
     scope: Scope,
     waiting_for: BTreeSet<&'static str>,
     taken: BTreeMap<ServiceKey, BTreeSet<String>>,
+    /// Whose plan the API server stored differently from what was written.
     altered: BTreeMap<Target, String>,
+    /// Who waits until nobody's is.
+    held: BTreeSet<Target>,
     leads: bool,
     /// Since when it leads and knows the whole cluster.
     begun: Option<Instant>,
@@ -97,6 +109,7 @@ impl Driver {
             waiting_for: kinds.into_iter().collect(),
             taken: BTreeMap::new(),
             altered: BTreeMap::new(),
+            held: BTreeSet::new(),
             leads: false,
             begun: None,
         }
@@ -167,6 +180,7 @@ impl Driver {
             self.queue.clear();
             self.scope = Scope::default();
             self.altered.clear();
+            self.held.clear();
         }
     }
 
@@ -187,53 +201,13 @@ impl Driver {
         }
     }
 
-    fn send_out(&mut self) {
-        while self.may_write() && self.running.len() < IN_FLIGHT {
-            let Some((target, trigger)) = self.queue.take(Instant::now()) else { return };
-            match &target {
-                Target::Service(key) => self.send_service(key.clone(), trigger),
-                Target::Node(name) => self.send_node(name.clone()),
+    /// The plan of `target` is stored as it was written.
+    fn is_whole(&mut self, target: &Target) {
+        if self.altered.remove(target).is_some() && self.altered.is_empty() {
+            for held in std::mem::take(&mut self.held) {
+                self.queue.mark(&held, None);
             }
         }
-    }
-
-    fn send_service(&mut self, key: ServiceKey, trigger: Option<Time>) {
-        static NONE: BTreeSet<String> = BTreeSet::new();
-        let target = Target::Service(key.clone());
-        let taken = self.taken.get(&key).unwrap_or(&NONE);
-        let writer = self.writer.clone();
-        match next::service_work(&self.index, &key, taken, trigger) {
-            ServiceWork::Nothing => {
-                self.metrics.synced("success");
-                self.settle_service(&key);
-            }
-            ServiceWork::Slices(work) => {
-                self.running.spawn(async move { (target, writer.slices(work).await) });
-            }
-            ServiceWork::Plans(service, writes) => {
-                self.running.spawn(async move { (target, writer.plans(&service, writes).await) });
-            }
-            ServiceWork::Leftovers { plans, slices } => {
-                self.running.spawn(async move { (target, writer.leftovers(&key, plans, slices).await) });
-            }
-        }
-    }
-
-    fn send_node(&mut self, name: String) {
-        let target = Target::Node(name.clone());
-        let work = next::node_work(&self.index, &name, &self.settings, now());
-        if matches!(work, NodeWork::Create { .. }) && !self.scope.is_whole() {
-            self.queue.settled(&target);
-            self.scope.park(name);
-            return;
-        }
-        if matches!(work, NodeWork::Nothing) {
-            self.altered.remove(&target);
-            self.queue.settled(&target);
-            return;
-        }
-        let writer = self.writer.clone();
-        self.running.spawn(async move { (target, writer.node(work).await) });
     }
 
     fn look_round(&mut self) {
@@ -260,7 +234,7 @@ impl Driver {
         self.metrics.pending.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
         self.metrics.failing.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
         let altered =
-            self.altered.iter().map(|(target, problem)| (format!("{target:?}"), problem.clone())).collect();
+            self.altered.iter().map(|(target, problem)| (target.to_string(), problem.clone())).collect();
         self.connections.health.send_replace(Health {
             alive: Instant::now(),
             waiting_for: self.waiting_for.iter().copied().collect(),

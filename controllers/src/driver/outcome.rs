@@ -15,8 +15,8 @@ impl Driver {
     /// Nothing is missing for a Service, or nothing that could be written.
     pub(super) fn settle_service(&mut self, key: &ServiceKey) {
         let target = Target::Service(key.clone());
-        self.altered.remove(&target);
         self.queue.settled(&target);
+        self.is_whole(&target);
         if self.index.service(key).is_none() {
             self.taken.remove(key);
         }
@@ -64,10 +64,10 @@ impl Driver {
         }
         if matches!(class, Class::Stale | Class::Absent | Class::Taken) && failures < EVENT_EVERY {
             // What is known was older than what is stored: the watch brings the news, and nobody need hear of it.
-            return tracing::debug!(?target, failures, %error, "a write came too late");
+            return tracing::debug!(%target, failures, %error, "a write came too late");
         }
-        tracing::warn!(?target, failures, %error, "a write failed, and is tried again");
-        if class == Class::Altered {
+        tracing::warn!(%target, failures, %error, "a write failed, and is tried again");
+        if class == Class::Altered && !error.is_about_slices() {
             self.altered.insert(target.clone(), error.to_string());
             self.connections.look_again.notify_one();
         }

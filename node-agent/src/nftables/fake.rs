@@ -1,5 +1,5 @@
-//! Tables in memory, with the kernel's semantics as far as a [`Transaction`] can tell: whole or not at all, no element without
-//! its set, no verdict without its chain. For tests of what stands above; it says nothing about netlink.
+//! Tables in memory, with the kernel's semantics as far as a [`Transaction`] can tell: whole or not at all, no element
+//! without its set, no verdict without its chain. For tests of what stands above; it says nothing about netlink.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -32,7 +32,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens the socket in the calling thread's network namespace, and refuses a kernel that cannot run nftables mode. `own` is the plan's `tableOwner`.
+    /// Opens the socket in the calling thread's network namespace, and refuses a kernel that cannot run nftables mode.
+    /// `own` is the plan's `tableOwner`.
     pub fn open(own: bool) -> Result<Self, Error> {
         let mut socket = Socket::open()?;
         let features = probe::probe(&mut socket)?;

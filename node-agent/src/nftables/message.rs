@@ -117,8 +117,8 @@ impl Batch {
         self.number
     }
 
-    /// The whole transaction. Only its last operation asks for an acknowledgement: the kernel answers after all is committed, and refusals are
-    /// sent unasked. (Begin and end could not be acknowledged before kernel 6.10.)
+    /// The whole transaction. Only its last operation asks for an acknowledgement: the kernel answers after all is
+    /// committed, and refusals are sent unasked. (Begin and end could not be acknowledged before kernel 6.10.)
     pub fn end(mut self) -> Vec<u8> {
         if let Some(flags) = self.bytes.get_mut(self.last + 6..self.last + 8) {
             let asked = u16::from_ne_bytes([flags[0], flags[1]]) | short(NLM_F_ACK);

@@ -1,6 +1,6 @@
-//! nftables mode's kernel side: the table is read into an [`Observed`] and written as a [`Transaction`], over raw netlink. It
-//! decides nothing: what is to be written comes from the dataplane crate. Everything here blocks (a small commit for tens of
-//! microseconds), so async callers go through a thread.
+//! nftables mode's kernel side: the table is read into an [`Observed`] and written as a [`Transaction`], over raw
+//! netlink. It decides nothing: what is to be written comes from the dataplane crate. Everything here blocks (a small
+//! commit for tens of microseconds), so async callers go through a thread.
 
 mod decode;
 mod encode;
@@ -29,18 +29,19 @@ pub use watch::{Touch, Watch};
 
 /// What the agent asks of the kernel's nf_tables. [`Kernel`] is the real one, `Fake` keeps tables in memory.
 pub trait Nftables: Send + 'static {
-    /// Takes the table if it is there and to be owned (see [`Ownership`]). Called at start, before `observe`: from then on nobody else can change
-    /// it. At most one transaction, without rules and elements; none if the table is ours already, absent, or not to be owned.
+    /// Takes the table if it is there and to be owned (see [`Ownership`]). Called at start, before `observe`: from then
+    /// on nobody else can change it. At most one transaction, without rules and elements; none if the table is ours
+    /// already, absent, or not to be owned.
     ///
     /// A table that another living process owns is [`Error::OwnedByAnother`].
     fn own(&mut self, family: IpFamily) -> Result<Ownership, Error>;
 
-    /// Reads the whole table, of one moment; `None` if there is none. Writes nothing. A table that should be ours and cannot be taken has
-    /// "table flags" in `foreign`: it must be made anew.
+    /// Reads the whole table, of one moment; `None` if there is none. Writes nothing. A table that should be ours and
+    /// cannot be taken has "table flags" in `foreign`: it must be made anew.
     fn observe(&mut self, family: IpFamily) -> Result<Option<Observed>, Error>;
 
-    /// Writes a transaction whole or not at all. An empty one is not sent. With `recreate` the table is made with the owner's flags where those are wanted
-    /// and the kernel has them, and is ours afterwards.
+    /// Writes a transaction whole or not at all. An empty one is not sent. With `recreate` the table is made with the
+    /// owner's flags where those are wanted and the kernel has them, and is ours afterwards.
     fn commit(&mut self, family: IpFamily, transaction: &Transaction) -> Result<Committed, Error>;
 
     /// Deletes the table; false if there was none.

@@ -1,5 +1,5 @@
-//! Whether this kernel can do nftables mode. Everything is tried in scratch tables, in transactions that are always rolled back: they cost no generation, and
-//! no packet meets them.
+//! Whether this kernel can do nftables mode. Everything is tried in scratch tables, in transactions that are always
+//! rolled back: they cost no generation, and no packet meets them.
 
 use netlink_bindings::consts::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_bindings::nftables::{PushChainAttrs, PushRuleAttrs};

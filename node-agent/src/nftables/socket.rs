@@ -1,5 +1,5 @@
-//! One netlink socket to nf_tables: sends, and reads every answer. It knows messages, not what they mean. It blocks; nf_tables works inside `send`,
-//! so that all answers to a batch wait when `send` returns.
+//! One netlink socket to nf_tables: sends, and reads every answer. It knows messages, not what they mean. It blocks;
+//! nf_tables works inside `send`, so that all answers to a batch wait when `send` returns.
 
 use std::io;
 
@@ -102,7 +102,8 @@ impl Socket {
         }
     }
 
-    /// Asks for everything of a kind and gives each message to `read`, as it comes; `false` if the kernel says that it changed meanwhile.
+    /// Asks for everything of a kind and gives each message to `read`, as it comes; `false` if the kernel says that it
+    /// changed meanwhile.
     pub fn dump(
         &mut self,
         kind: Kind,

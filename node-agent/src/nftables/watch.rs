@@ -1,5 +1,5 @@
-//! Tells when somebody else changes our tables: a second socket on nf_tables' notifications. It says that something happened, never what: the answer to each is to
-//! read the table back.
+//! Tells when somebody else changes our tables: a second socket on nf_tables' notifications. It says that something
+//! happened, never what: the answer to each is to read the table back.
 
 use netlink_bindings::nftables::TableAttrs;
 use netlink_sys::SocketAddr;
@@ -37,8 +37,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch, in the calling thread's network namespace. What the socket with the netlink port `own` commits is not told: a load of 10,000 Services sends
-    /// 60,000 notifications, so the kernel drops them before they are queued.
+    /// Begins to watch, in the calling thread's network namespace. What the socket with the netlink port `own` commits
+    /// is not told: a load of 10,000 Services sends 60,000 notifications, so the kernel drops them before they are
+    /// queued.
     pub fn open(own: u32) -> Result<Self, Error> {
         let failed = |verb| move |source| Error::Socket { verb, source };
         let mut socket = netlink_sys::Socket::new(netfilter()).map_err(failed("open"))?;
@@ -52,7 +53,8 @@ impl Watch {
         Ok(Self { socket, buffer: vec![0; LONGEST] })
     }
 
-    /// Blocks until something is noticed. Notifications of one commit come in a burst: what already waits about the same table is told once.
+    /// Blocks until something is noticed. Notifications of one commit come in a burst: what already waits about the
+    /// same table is told once.
     pub fn wait(&mut self) -> Result<Touch, Error> {
         let mut noticed = None;
         loop {

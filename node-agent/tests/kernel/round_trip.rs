@@ -112,8 +112,8 @@ fn text_agrees() -> Result<()> {
     Ok(())
 }
 
-/// A writer changes a set that is read first and one that is read last, together; between them stands enough for a read to take
-/// a good part of the time between two changes.
+/// A writer changes a set that is read first and one that is read last, together; between them stands enough for a read
+/// to take a good part of the time between two changes.
 fn of_one_moment() -> Result<()> {
     const READS: usize = 2000;
     const SEEN: usize = 20;

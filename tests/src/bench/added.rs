@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use tokio::sync::{mpsc, oneshot};
 
-use super::dial::dial;
+use super::dial::{GLANCE, answers};
 use super::figures::{Added, Times};
 use super::objects::Numbered;
 use super::subject::Subject;
@@ -58,8 +58,8 @@ pub fn measure(subject: &Subject<'_>, numbers: Range<u32>, rest: Duration) -> Re
 
 fn wait(target: SocketAddr) -> Result<Instant> {
     let start = Instant::now();
-    while let Err(error) = dial(target) {
-        ensure!(start.elapsed() < LIMIT, "{target} does not answer after {LIMIT:?}: {error}");
+    while !answers(target, GLANCE)? {
+        ensure!(start.elapsed() < LIMIT, "{target} does not answer after {LIMIT:?}");
         sleep(PAUSE);
     }
     Ok(Instant::now())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::dial::dial;
+use super::dial::{GLANCE, PATIENCE, answers};
 use super::figures::Cold;
 use super::objects::Numbered;
 use super::subject::Subject;
@@ -43,7 +43,7 @@ fn watch(start: Instant, services: u32) -> Result<Cold> {
     let mut answered = start.elapsed();
     for number in 0..services {
         let target = Numbered(number).address();
-        if dial(target).is_err() {
+        if !answers(target, PATIENCE)? {
             // The sentinels were too few to see it: it counts.
             wait(start, target)?;
             answered = start.elapsed();
@@ -53,8 +53,8 @@ fn watch(start: Instant, services: u32) -> Result<Cold> {
 }
 
 fn wait(start: Instant, target: SocketAddr) -> Result<()> {
-    while let Err(error) = dial(target) {
-        ensure!(start.elapsed() < LIMIT, "{target} does not answer after {LIMIT:?}: {error}");
+    while !answers(target, GLANCE)? {
+        ensure!(start.elapsed() < LIMIT, "{target} does not answer after {LIMIT:?}");
         sleep(PAUSE);
     }
     Ok(())

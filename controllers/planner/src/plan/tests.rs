@@ -186,7 +186,7 @@ fn refused_entries_are_left_out_and_told() {
         ]
     );
     let nothing_allowed = judged(&service, &[], &Verdict::default(), &Policy::default());
-    assert_eq!(nothing_allowed.base.unwrap().external_ips, [ip("0.0.0.0"); 0]);
+    assert!(nothing_allowed.base.unwrap().external_ips.is_empty());
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn packing_prefers_few_writes_to_few_slices() {
     let web = web();
     let ten: &[usize] = &[30; 10];
     // What stands, how many Pods there are → creations, updates, deletions, and the lengths after them.
-    let cases: &[(&[usize], usize, (usize, usize, usize), &[usize])] = &[
+    type Case<'a> = (&'a [usize], usize, (usize, usize, usize), &'a [usize]);
+    let cases: &[Case<'_>] = &[
         (&[], 250, (3, 0, 0), &[100, 100, 50]),
         (&[62, 61], 250, (1, 1, 0), &[100, 89, 61]),
         (&[74, 74], 300, (2, 0, 0), &[100, 74, 74, 52]),

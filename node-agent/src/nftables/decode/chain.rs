@@ -38,7 +38,8 @@ fn hook_fits(chain: ChainId, attributes: &IterableChainAttrs<'_>, flags: u32) ->
         && flags & !(ChainFlags::Base as u32) == 0
 }
 
-/// Adds a rule to its chain. One that we could not have written is an empty rule, which none of ours is: so it differs from whatever should be there.
+/// Adds a rule to its chain. One that we could not have written is an empty rule, which none of ours is: so it differs
+/// from whatever should be there.
 pub fn rule(message: &Message<'_>, observed: &mut Observed) {
     let attributes = RuleAttrs::new(message.attributes());
     let family = observed.table.family;

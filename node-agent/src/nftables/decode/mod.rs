@@ -1,5 +1,5 @@
-//! The kernel's table as an [`Observed`]: the inverse of `encode`. What it does not know it names and never guesses; nothing here is an error but an answer that
-//! no kernel would send.
+//! The kernel's table as an [`Observed`]: the inverse of `encode`. What it does not know it names and never guesses;
+//! nothing here is an error but an answer that no kernel would send.
 
 mod chain;
 mod rule;
@@ -27,8 +27,8 @@ pub struct Reading {
     pub observed: Option<Observed>,
     /// Whether no dump was interrupted by a change of whichever table.
     pub whole: bool,
-    /// Whether the dump of chains was not: it passes through all tables, so another table's change can make it skip a chain of
-    /// ours. The other dumps stay in our table.
+    /// Whether the dump of chains was not: it passes through all tables, so another table's change can make it skip a
+    /// chain of ours. The other dumps stay in our table.
     pub chains_whole: bool,
     /// How many named sets and chains there are, ours or not: if the table counts more, it holds objects of other kinds.
     pub objects: u32,

@@ -1,4 +1,5 @@
-//! Expressions from netlink attributes: the inverse of `encode::rule`. Anything that could not have come from there is `None`.
+//! Expressions from netlink attributes: the inverse of `encode::rule`. Anything that could not have come from there is
+//! `None`.
 
 use netlink_bindings::nftables::{
     BitwiseOps, CmpOps, CtKeys, ExprListAttrs, ExprMasqAttrs, ExprOps, FibFlags, IterableExprBitwiseAttrs,

@@ -54,8 +54,8 @@ pub fn port_unreachable(family: IpFamily) -> u8 {
     }
 }
 
-/// A register as the kernel counts: those at whole 16 bytes have numbers of their own, from before there were smaller ones, and
-/// dumps name them so.
+/// A register as the kernel counts: those at whole 16 bytes have numbers of their own, from before there were smaller
+/// ones, and dumps name them so.
 fn register(register: Register) -> u32 {
     let register = u32::from(register);
     if register.is_multiple_of(4) { 1 + register / 4 } else { 8 + register }

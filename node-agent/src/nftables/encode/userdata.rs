@@ -1,13 +1,15 @@
-//! What nft keeps beside sets and elements, and the kernel stores without reading it: the expressions that a set's types come from
-//! (`typeof`), and comments. Without the former `nft list` prints a table that `nft -f` cannot load. The numbers are those
-//! of nft 1.0.6 (`NFTNL_UDATA_…` in libnftnl, `expression.h` and `proto.h` in nft), and 32-bit numbers are in host order.
+//! What nft keeps beside sets and elements, and the kernel stores without reading it: the expressions that a set's
+//! types come from (`typeof`), and comments. Without the former `nft list` prints a table that `nft -f` cannot load.
+//! The numbers are those of nft 1.0.6 (`NFTNL_UDATA_…` in libnftnl, `expression.h` and `proto.h` in nft), and 32-bit
+//! numbers are in host order.
 
 use pointsman_crds::IpFamily;
 use pointsman_dataplane::nftables::schema::{Field, Maps, SetId};
 
 /// The type of an element's comment.
 pub const COMMENT: u8 = 0;
-/// A comment that fits: the kernel keeps 256 bytes for an element, two of them for type and length and one for the end of the text.
+/// A comment that fits: the kernel keeps 256 bytes for an element, two of them for type and length and one for the end
+/// of the text.
 const COMMENT_LIMIT: usize = 253;
 
 /// `EXPR_…`: kinds of expressions.
