@@ -25,7 +25,7 @@ use pointsman_node_agent::report::publish::{self, Sink};
 use pointsman_node_agent::report::status::Agent;
 use pointsman_node_agent::serve::{self, Answers};
 use pointsman_node_agent::tables::Tables;
-use pointsman_node_agent::{cleanup as remove, connect, explain as tell, render as print, save, telemetry};
+use pointsman_node_agent::{cleanup, connect, explain, render, save, telemetry};
 
 /// `pointsman-agent run`: until a signal ends it.
 ///
@@ -77,9 +77,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 /// Says what is wrong with the plan.
 pub(crate) async fn render(args: RenderArgs) -> anyhow::Result<()> {
     let plan = connect::plan(&args.plan).await?;
-    let dispatch = print::dispatch(&plan);
-    print(&print::render(&dispatch, plan.revision.as_str(), args.family))?;
-    for refusal in print::refusals(&dispatch) {
+    let dispatch = render::dispatch(&plan);
+    print(&render::render(&dispatch, plan.revision.as_str(), args.family))?;
+    for refusal in render::refusals(&dispatch) {
         eprintln!("refused: {refusal}");
     }
     Ok(())
@@ -91,7 +91,7 @@ pub(crate) async fn render(args: RenderArgs) -> anyhow::Result<()> {
 /// Says what is wrong with the plan or the question.
 pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
     let plan = connect::plan(&args.plan).await?;
-    let told = tell::explain(&plan, &print::dispatch(&plan), args.target, args.from);
+    let told = explain::explain(&plan, &render::dispatch(&plan), args.target, args.from);
     print(&told.map_err(|why| anyhow!(why))?)
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
 /// Says what could not be removed.
 pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     let mut kernel = Kernel::open(false)?;
-    let lines = remove::cleanup(&mut kernel, args.state_dir.as_deref())?;
+    let lines = cleanup::cleanup(&mut kernel, args.state_dir.as_deref())?;
     print(&(lines.join("\n") + "\n"))
 }
 

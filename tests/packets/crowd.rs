@@ -13,6 +13,12 @@ use pointsman_tests::traffic::{Reply, Transport, ask_from_here};
 /// How long an answer may take on a busy machine. A connection that was lost waits for it in vain, or for TCP's second try.
 const PATIENCE: Duration = Duration::from_millis(900);
 
+/// How many packets of a flood are on their way at once: the kernel forgets what a busy processor has not come to after 1000
+/// (`net.core.netdev_max_backlog`), whosever it is.
+const WAVE: u64 = 32;
+/// How long a flood waits for what does not come.
+const EBB: Duration = Duration::from_millis(20);
+
 /// A client that waits for each answer.
 pub struct Client<'a> {
     /// From where.
@@ -23,7 +29,7 @@ pub struct Client<'a> {
     pub target: SocketAddr,
 }
 
-/// A client that waits for nothing, and so sends ten times as much: every packet is a connection's first.
+/// A client that sends a wave of packets before it looks for what became of them: every packet is a connection's first.
 pub struct Flood<'a> {
     /// From where.
     pub netns: &'a Netns,
@@ -75,6 +81,7 @@ impl Client<'_> {
             asked += 1;
             let reply = ask_from_here(self.transport, self.target, PATIENCE)?;
             if !matches!(reply, Reply::Answered(_)) {
+                eprintln!("LOST {:?} {:?} {} {reply:?}", std::time::Instant::now(), self.transport, self.target);
                 lost.push(reply);
             }
         }
@@ -96,9 +103,19 @@ impl Flood<'_> {
         let any: SocketAddr = if self.target.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
         let mut sent = 0;
         while !stop.load(Ordering::Relaxed) {
-            let socket = UdpSocket::bind(any)?;
-            socket.send_to(b"?", self.target).with_context(|| format!("flood {}", self.target))?;
-            sent += 1;
+            let mut wave = Vec::new();
+            for _ in 0..WAVE {
+                let socket = UdpSocket::bind(any)?;
+                socket.connect(self.target)?;
+                socket.set_read_timeout(Some(EBB))?;
+                socket.send(b"?").with_context(|| format!("flood {}", self.target))?;
+                wave.push(socket);
+            }
+            sent += WAVE;
+            for socket in wave {
+                // Nobody listens there, so what comes is the endpoint's refusal.
+                let _ = socket.recv(&mut [0; 8]);
+            }
         }
         Ok(sent)
     }

@@ -16,10 +16,10 @@ use crate::plan::node_spec;
 use crate::rig::Rig;
 use crate::settings::Setting;
 use crate::transitions::changes;
-use crate::world::{Place, World};
+use crate::world::{Place, World, refuse_without_limit};
 
 /// The ladder's ends. At the lower one no chain is there from the start any more.
-const RUNGS: std::ops::RangeInclusive<u8> = 5..=160;
+const RUNGS: std::ops::RangeInclusive<u8> = 5..=120;
 
 /// How often from the top to the bottom and back: nearly every slot of the top is one that the bottom does not choose.
 const JUMPS: u8 = 80;
@@ -32,6 +32,7 @@ pub fn nothing_is_lost() -> Result<()> {
     let mut rig = Rig::new(&node.netns, &NodeFacts::new(&node.name, &spec))?;
     node.netns.sysctl("net/netfilter/nf_conntrack_udp_timeout", "1")?;
     check_witness(&world)?;
+    add_endpoints(&world)?;
     let up: Vec<Vec<ServicePlan>> = RUNGS.map(|count| vec![rung(count)]).collect();
     rig.change(&changes(&[], &up[0]))?;
     let vip = |ip: &str| -> Result<SocketAddr> { Ok(SocketAddr::new(ip.parse()?, FLOOD.0)) };
@@ -66,12 +67,21 @@ pub fn nothing_is_lost() -> Result<()> {
     Ok(())
 }
 
-/// A Service with so many endpoints; nobody is at most of them, and nobody needs to be.
+/// Makes one pod have all the endpoints' addresses, and refuse at once whatever comes to them.
+fn add_endpoints(world: &World) -> Result<()> {
+    let (node, pod) = (&world.topology.nodes[1].netns, &world.pods[3]);
+    refuse_without_limit(&pod.netns)?;
+    let (range4, range6) = ("10.244.2.128/25", "fd00:244:2::1:0/112");
+    pod.netns.ip(&format!("route add local {range4} dev lo\nroute add local {range6} dev lo\n"))?;
+    node.ip(&format!("route add {range4} via {}\nroute add {range6} via {}\n", pod.v4, pod.v6))
+}
+
+/// A Service with so many endpoints.
 fn rung(count: u8) -> ServicePlan {
     let web = VIPS.iter().fold(service("shop/web"), |web, vip| web.cluster_ip(vip));
     let web = web.port(Udp, FLOOD.0, FLOOD.1).node_port(NODE_PORTS[2]);
     let add = |web: ServiceBuilder, n| {
-        web.endpoint(endpoint(&format!("10.244.2.{n}"))).endpoint(endpoint(&format!("fd00:244:2::{n:x}")))
+        web.endpoint(endpoint(&format!("10.244.2.{n}"))).endpoint(endpoint(&format!("fd00:244:2::1:{n:x}")))
     };
-    (10..10 + count).fold(web, add).plan()
+    (128..128 + count).fold(web, add).plan()
 }

@@ -103,6 +103,13 @@ pub fn target_port(protocol: Protocol) -> u16 {
 /// The names of the pods, in the order of [`World::pods`].
 pub const PODS: [&str; 4] = ["pod-1a", "pod-1b", "pod-2a", "pod-2b"];
 
+/// Kernels allow themselves one refusal a second to each sender, and a thousand to all; here they answer every packet.
+pub fn refuse_without_limit(netns: &Netns) -> Result<()> {
+    // The kinds of messages that are limited: none of IPv4's; of IPv6's, one that does not exist.
+    netns.sysctl("net/ipv4/icmp_ratemask", "0")?;
+    netns.sysctl("net/ipv6/icmp/ratemask", "0")
+}
+
 impl World {
     /// Makes it. `node_ports` are ports at which processes of the first node listen: whoever reaches one was not proxied.
     pub fn create(node_ports: &[(Transport, u16)]) -> Result<Self> {
@@ -163,9 +170,7 @@ impl World {
             // A packet that came by eth0 and was not translated would leave there again: the node would tell its sender a shorter way.
             node.netns.sysctl("net/ipv4/conf/all/send_redirects", "0")?;
             node.netns.sysctl("net/ipv4/conf/eth0/send_redirects", "0")?;
-            // One refusal a second to each sender is what kernels allow themselves.
-            node.netns.sysctl("net/ipv4/icmp_ratelimit", "0")?;
-            node.netns.sysctl("net/ipv6/icmp/ratelimit", "0")?;
+            refuse_without_limit(&node.netns)?;
             let [v4, v6] = STRANGER;
             node.netns
                 .ip(&format!("route add {v4} via {}\nroute add {v6} via {}\n", OUTSIDE.0, OUTSIDE.1))?;

@@ -38,6 +38,16 @@ fn agree(bed: &Bed, packets: &[Packet]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Packets that do not come back to their sender. While a hairpin is stale, one whose address is an endpoint still, but of another node now, is
+/// masqueraded without need.
+fn elsewhere_bound(bed: &Bed, packets: &[Packet]) -> Vec<Packet> {
+    let comes_back = |packet: &&Packet| match bed.dispatch.decide(packet) {
+        Outcome::Forward { endpoints } => endpoints.iter().any(|(endpoint, _)| endpoint.ip == packet.source),
+        _ => false,
+    };
+    packets.iter().filter(|packet| !comes_back(packet)).cloned().collect()
+}
+
 /// An endpoint may be the very address and port that the packet was sent to. Conntrack calls that untranslated, so the packet meets the checks for
 /// frontends that nobody serves. It matters if a node port and an external IP of the node claim one address and port, one of them is served by
 /// a process on just that port, and nobody serves the other: the oracle does not model this.
@@ -87,9 +97,10 @@ proptest! {
                 1 => drop(bed.restart()),
                 _ => {}
             }
-            agree(&bed, &packets)?;
+            agree(&bed, &elsewhere_bound(&bed, &packets))?;
         }
         bed.settle();
+        agree(&bed, &packets)?;
         let fresh = fresh(&facts, &changes);
         prop_assert_eq!(bed.canonical(), fresh.canonical());
         prop_assert_eq!(bed.digests(), fresh.digests());
@@ -115,8 +126,9 @@ proptest! {
         let wanted = fresh(&facts, &after);
         bed.dispatch = wanted.dispatch.clone();
         bed.restart();
-        agree(&bed, &packets)?;
+        agree(&bed, &elsewhere_bound(&bed, &packets))?;
         bed.settle();
+        agree(&bed, &packets)?;
         prop_assert_eq!(bed.canonical(), wanted.canonical());
         prop_assert_eq!(bed.digests(), wanted.digests());
         prop_assert_eq!(bed.restart(), 0);

@@ -9,7 +9,7 @@ use pointsman_crds::Protocol::{Sctp, Tcp, Udp};
 use pointsman_dataplane::nftables::image::Image;
 use pointsman_dataplane::nftables::interpret;
 use pointsman_dataplane::nftables::schema::{SetId, revision_key};
-use pointsman_dataplane::nftables::table::Table;
+use pointsman_dataplane::nftables::table::{Key, Table};
 use pointsman_dataplane::nftables::transaction::{Batch, Transaction};
 use pointsman_dataplane::node::family_of;
 use pointsman_dataplane::testing::{Bed, ServiceBuilder, apply, endpoint, from, is_local, node, service};
@@ -40,6 +40,7 @@ fn many(count: u8) -> ServiceBuilder {
 /// Each plan with its name; the keys of all their Services are few, so that they change into each other.
 fn named_plans() -> Vec<(&'static str, Vec<ServicePlan>)> {
     let (a, b, c) = ("10.244.1.1", "10.244.1.2", "10.244.1.3");
+    let here = |address: &str| endpoint(address).on("node-1");
     let other = || service("shop/other").cluster_ip("10.96.0.30").port(Tcp, 80, 9000).endpoint("10.244.2.7");
     let plan = |services: Vec<ServiceBuilder>| services.into_iter().map(ServiceBuilder::plan).collect();
     vec![
@@ -58,21 +59,25 @@ fn named_plans() -> Vec<(&'static str, Vec<ServicePlan>)> {
         ),
         (
             "another target",
-            plan(vec![service("shop/web").cluster_ip("10.96.0.10").port(Tcp, 80, 8443).endpoint(a)]),
+            plan(vec![service("shop/web").cluster_ip("10.96.0.10").port(Tcp, 80, 8443).endpoint(here(a))]),
         ),
         (
             "another port",
             plan(vec![
-                service("shop/web").cluster_ip("10.96.0.10").port(Tcp, 81, 8001).node_port(30081).endpoint(a),
+                service("shop/web")
+                    .cluster_ip("10.96.0.10")
+                    .port(Tcp, 81, 8001)
+                    .node_port(30081)
+                    .endpoint(here(a)),
             ]),
         ),
         (
             "another protocol",
-            plan(vec![service("shop/web").cluster_ip("10.96.0.10").port(Sctp, 80, 8001).endpoint(a)]),
+            plan(vec![service("shop/web").cluster_ip("10.96.0.10").port(Sctp, 80, 8001).endpoint(here(a))]),
         ),
         (
             "another cluster IP",
-            plan(vec![service("shop/web").cluster_ip("10.96.0.11").port(Tcp, 80, 8001).endpoint(b)]),
+            plan(vec![service("shop/web").cluster_ip("10.96.0.11").port(Tcp, 80, 8001).endpoint(here(b))]),
         ),
         ("both families", plan(vec![dual("10.244.1.5", "fd00:244:1::5"), web(&[a])])),
         ("both families, others", plan(vec![dual("10.244.2.5", "fd00:244:2::5")])),
@@ -94,12 +99,12 @@ fn named_plans() -> Vec<(&'static str, Vec<ServicePlan>)> {
         (
             "addresses swapped",
             plan(vec![
-                service("shop/web").cluster_ip("10.96.0.30").port(Tcp, 80, 8001).endpoint(a),
+                service("shop/web").cluster_ip("10.96.0.30").port(Tcp, 80, 8001).endpoint(here(a)),
                 service("shop/other")
                     .cluster_ip("10.96.0.10")
                     .port(Tcp, 80, 9000)
                     .endpoint("10.244.2.7")
-                    .endpoint(b),
+                    .endpoint(here(b)),
             ]),
         ),
         (
@@ -247,6 +252,23 @@ fn a_packet_that_read_its_verdict_before_the_change_finds_an_endpoint_after_it()
                         "{way}, {packet:?}"
                     );
                 }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_pod_that_was_sent_to_itself_before_the_change_is_masqueraded_after_it() {
+    every_pair(|way, old, new| {
+        let mut bed = old.bed.clone();
+        bed.change_all(&changes(&old.plans, &new.plans));
+        let mut restarted = old.bed.clone();
+        restarted.dispatch = new.bed.dispatch.clone();
+        restarted.restart();
+        for after in [bed, restarted] {
+            for ((_, before), (_, after)) in old.bed.families.iter().zip(&after.families) {
+                let kept = |key: &Key| after.sets[&SetId::Hairpin].contains_key(key);
+                assert!(before.sets[&SetId::Hairpin].keys().all(kept), "{way}: a hairpin went at once");
             }
         }
     });

@@ -217,8 +217,8 @@ impl Watched {
             return;
         }
         match &link {
-            Link::Away(message) | Link::Gone(message) => {
-                tracing::warn!(message, "no plans come; the last whole plan stays in force");
+            Link::Away(why) | Link::Gone(why) => {
+                tracing::warn!(why, "no plans come; the last whole plan stays in force");
             }
             Link::Live | Link::Checkpoint => tracing::info!("plans come from the API server"),
         }

@@ -84,6 +84,16 @@ pub struct Trouble {
     pub message: String,
 }
 
+impl Report {
+    /// The first whole plan is on its way, and nothing is in its way.
+    pub fn is_starting(&self) -> bool {
+        let troubles = [&self.failure, &self.stalled, &self.conflict, &self.drifted];
+        self.programmed.is_none()
+            && troubles.into_iter().all(Option::is_none)
+            && matches!(self.link, Link::Live | Link::Checkpoint)
+    }
+}
+
 impl Trouble {
     /// A trouble.
     pub fn new(reason: ConditionReason, message: impl Into<String>) -> Self {

@@ -22,6 +22,9 @@ use crate::metrics::Metrics;
 /// The API server may take so long; a half-open connection must not hold up a status for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A start that takes less is not worth a status of its own: it would be written while the API server lists.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Where a status goes.
 #[derive(Clone)]
 pub enum Sink {
@@ -57,14 +60,20 @@ pub async fn run(mut reports: watch::Receiver<Report>, sink: Sink, agent: Agent,
     let mut limit = Limit::default();
     let mut written: Option<NodeProxyPlanStatus> = None;
     let mut logged: Option<NodeProxyPlanStatus> = None;
+    let grace = Instant::now() + GRACE;
+    let mut held = None;
     loop {
-        let due = limit.due(Instant::now());
+        let due = held.take().or_else(|| limit.due(Instant::now()));
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },
             () = until(due) => {}
         }
         let report = reports.borrow_and_update().clone();
         let Some(plan) = report.plan.clone() else { continue };
+        if report.is_starting() && Instant::now() < grace {
+            held = Some(grace);
+            continue;
+        }
         let before =
             written.as_ref().map_or(plan.conditions.as_slice(), |status| status.conditions.as_slice());
         let now = status(&report, &agent, before, Timestamp::now());

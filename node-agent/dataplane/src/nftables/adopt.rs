@@ -116,8 +116,7 @@ impl Image {
             .map(|(key, _)| key.clone())
             .collect();
         for member in unwanted {
-            self.members.remove(&member);
-            batch.change.unset(member.0, member.1);
+            self.drop_member(member, &mut batch.change);
         }
         let unwanted: Vec<_> = self
             .frontends

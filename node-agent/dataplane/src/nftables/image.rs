@@ -51,6 +51,9 @@ pub struct Image {
     /// Frontends with stale slots: since the last sweep, and since before it.
     pub(super) stale: BTreeSet<FrontendKey>,
     ripe: BTreeSet<FrontendKey>,
+    /// Hairpin members that nobody wants: since the last sweep, and since before it.
+    pub(super) stale_hairpins: BTreeSet<Key>,
+    ripe_hairpins: BTreeSet<Key>,
     /// Chains that nobody went to at the last sweep.
     idle: BTreeSet<ChainId>,
 }
@@ -67,6 +70,8 @@ impl Image {
             digest: 0,
             stale: BTreeSet::new(),
             ripe: BTreeSet::new(),
+            stale_hairpins: BTreeSet::new(),
+            ripe_hairpins: BTreeSet::new(),
             idle: BTreeSet::new(),
         }
     }
@@ -203,14 +208,24 @@ impl Image {
         }
     }
 
-    /// One less wants this member.
+    /// One less wants this member. A hairpin outlives the endpoint for a while: a packet that was sent to the endpoint before the change is
+    /// looked up there after it, and unmasqueraded its answer would not come back through the node.
     pub(super) fn release(&mut self, member: &(SetId, Key), change: &mut Transaction) {
         let Some(known) = self.members.get_mut(member) else { return };
         known.wanted = known.wanted.saturating_sub(1);
         if known.wanted == 0 {
             self.digest = self.digest.wrapping_sub(digest::member(member.0, &member.1));
-            self.members.remove(member);
-            change.unset(member.0, member.1.clone());
+            self.drop_member(member.clone(), change);
+        }
+    }
+
+    /// Deletes a member that nobody wants, or leaves it to [`Self::sweep`].
+    pub(super) fn drop_member(&mut self, member: (SetId, Key), change: &mut Transaction) {
+        if member.0 == SetId::Hairpin {
+            self.stale_hairpins.insert(member.1);
+        } else {
+            self.members.remove(&member);
+            change.unset(member.0, member.1);
         }
     }
 
@@ -234,11 +249,15 @@ impl Image {
 
     /// Whether [`Self::sweep`] has something to delete, at the latest at its second call from now.
     pub fn has_stale(&self) -> bool {
-        !self.stale.is_empty() || !self.ripe.is_empty() || self.unused_choosers().next().is_some()
+        !self.stale.is_empty()
+            || !self.ripe.is_empty()
+            || !self.stale_hairpins.is_empty()
+            || !self.ripe_hairpins.is_empty()
+            || self.unused_choosers().next().is_some()
     }
 
-    /// Deletes the slots that were stale already at the call before this one, and chains that nobody went to since then. Call
-    /// it no more often than once a second: a packet may have read a verdict before a change and look up its slot after it.
+    /// Deletes the slots and hairpins that were stale already at the call before this one, and chains that nobody went to since
+    /// then. Call it no more often than once a second: a packet may have read a verdict before a change and look up its slot after it.
     pub fn sweep(&mut self) -> Transaction {
         let mut transaction = Transaction::default();
         let ripe = std::mem::replace(&mut self.ripe, std::mem::take(&mut self.stale));
@@ -249,6 +268,14 @@ impl Image {
             }
             if frontend.verdict.is_none() {
                 self.frontends.remove(&key);
+            }
+        }
+        let ripe = std::mem::replace(&mut self.ripe_hairpins, std::mem::take(&mut self.stale_hairpins));
+        for key in ripe.into_iter().filter(|key| !self.ripe_hairpins.contains(key)) {
+            let member = (SetId::Hairpin, key);
+            if self.members.get(&member).is_some_and(|known| known.wanted == 0) {
+                self.members.remove(&member);
+                transaction.unset(member.0, member.1);
             }
         }
         let unused: BTreeSet<ChainId> = self.unused_choosers().collect();
