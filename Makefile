@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 DENY_VERSION := 0.20.2
 DENY := target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PURE := --package pointsman-crds --package pointsman-planner --package pointsman-dataplane
-TEST_TOOLS := etcd kube-apiserver kubectl kube-proxy helm
+TOOLS := etcd kube-apiserver kubectl kube-proxy helm
 
 .PHONY: help
 help: ## Lists the targets.
@@ -24,12 +24,8 @@ setup: ## Installs what build, tests and demo need on a Debian 12 machine (as ro
 	@scripts/setup
 
 .PHONY: tools
-tools: setup ## Builds all pinned programs: etcd, kube-apiserver, kubectl, helm, kube-proxy.
-	@tests/tools/build $(TEST_TOOLS) kube-proxy
-
-.PHONY: test-tools
-test-tools: setup
-	@tests/tools/build $(TEST_TOOLS)
+tools: setup ## Builds the pinned programs: etcd, kube-apiserver, kubectl, kube-proxy, helm.
+	@tests/tools/build $(TOOLS)
 
 .PHONY: build
 build: setup ## Builds our programs, unoptimized.
@@ -51,11 +47,11 @@ check: setup $(DENY) ## Format, lints, pure unit tests, generated files, licence
 	cargo test $(PURE)
 
 .PHONY: test
-test: check test-tools build ## All checks, then every test, the real API server and real packets included.
+test: check tools build ## All checks, then every test, the real API server and real packets included.
 	cargo test --workspace
 
 .PHONY: demo
-demo: test-tools build ## Shows the product on real binaries; ARGS="--keep" leaves it up.
+demo: tools build ## Shows the product on real binaries; ARGS="--keep" leaves it up.
 	target/debug/demo $(ARGS)
 
 .PHONY: bench

@@ -50,6 +50,54 @@ pub struct ProxySettings {
     pub paused: Option<bool>,
 }
 
+impl ProxySettings {
+    /// What the API server would refuse, for settings that it never saw: the first problem, naming the field.
+    pub fn problem(&self) -> Option<String> {
+        let detect = self.detect_local.as_ref().and_then(DetectLocal::problem);
+        let bit = self.masquerade.as_ref().and_then(|masquerade| masquerade.bit).filter(|bit| *bit > 31);
+        let bit = bit.map(|bit| format!("masquerade.bit: {bit} is not a bit of a mark, 0 to 31"));
+        let cidrs = self.node_port_addresses.as_ref().and_then(|addresses| {
+            let asked = addresses.kind == NodePortAddressesType::CIDRs;
+            let wrong = asked == addresses.cidrs.is_empty();
+            wrong
+                .then(|| "nodePortAddresses.cidrs: required for type CIDRs, and goes with it only".to_owned())
+        });
+        detect.or(bit).or(cidrs)
+    }
+}
+
+impl DetectLocal {
+    fn problem(&self) -> Option<String> {
+        let by_interface =
+            matches!(self.mode, DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix);
+        if (self.mode == DetectLocalMode::ClusterCIDR) == self.cluster_cidrs.is_empty() {
+            return Some(
+                "detectLocal.clusterCIDRs: required for mode ClusterCIDR, and goes with it only".to_owned(),
+            );
+        }
+        match &self.interface {
+            None if by_interface => Some(
+                "detectLocal.interface: required for the modes BridgeInterface and InterfaceNamePrefix"
+                    .to_owned(),
+            ),
+            Some(_) if !by_interface => Some(
+                "detectLocal.interface: goes with the modes BridgeInterface and InterfaceNamePrefix only"
+                    .to_owned(),
+            ),
+            Some(name) if !is_interface(name) => Some(format!(
+                "detectLocal.interface: {name:?} is no interface name (1 to 15 of A-Za-z0-9_.:@-)"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// As the schema's pattern: what stands in a rule must be no more than a name.
+fn is_interface(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:@-".contains(&byte))
+}
+
 /// Which part of the kernel carries Services.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -220,4 +268,38 @@ pub enum DriftPolicy {
     Repair,
     /// Say so, and write nothing.
     Observe,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_would_refuse_is_refused_in_a_file() {
+        let cases = [
+            ("{}", None),
+            ("masquerade: {bit: 32}", Some("masquerade.bit")),
+            ("masquerade: {bit: 31}", None),
+            ("nodePortAddresses: {type: CIDRs}", Some("nodePortAddresses.cidrs")),
+            ("nodePortAddresses: {type: All, cidrs: [10.0.0.0/8]}", Some("nodePortAddresses.cidrs")),
+            ("nodePortAddresses: {type: Primary}", None),
+            ("detectLocal: {mode: ClusterCIDR}", Some("detectLocal.clusterCIDRs")),
+            ("detectLocal: {mode: NodeCIDR, clusterCIDRs: [10.0.0.0/8]}", Some("detectLocal.clusterCIDRs")),
+            ("detectLocal: {mode: ClusterCIDR, clusterCIDRs: [10.0.0.0/8]}", None),
+            ("detectLocal: {mode: BridgeInterface}", Some("detectLocal.interface")),
+            ("detectLocal: {mode: NodeCIDR, interface: cni0}", Some("detectLocal.interface")),
+            ("detectLocal: {mode: BridgeInterface, interface: cni0}", None),
+            (
+                "detectLocal: {mode: InterfaceNamePrefix, interface: averylongprefix0}",
+                Some("detectLocal.interface"),
+            ),
+            ("detectLocal: {mode: BridgeInterface, interface: 'a\"b'}", Some("detectLocal.interface")),
+        ];
+        for (yaml, field) in cases {
+            let settings: ProxySettings = serde_saphyr::from_str(yaml).unwrap();
+            let problem = settings.problem();
+            assert_eq!(problem.is_some(), field.is_some(), "{yaml}: {problem:?}");
+            assert!(problem.unwrap_or_default().starts_with(field.unwrap_or_default()), "{yaml}");
+        }
+    }
 }

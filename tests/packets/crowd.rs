@@ -81,7 +81,6 @@ impl Client<'_> {
             asked += 1;
             let reply = ask_from_here(self.transport, self.target, PATIENCE)?;
             if !matches!(reply, Reply::Answered(_)) {
-                eprintln!("LOST {:?} {:?} {} {reply:?}", std::time::Instant::now(), self.transport, self.target);
                 lost.push(reply);
             }
         }

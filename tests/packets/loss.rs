@@ -83,7 +83,6 @@ fn every_transition(rig: &mut Rig, plans: &[(&str, Vec<ServicePlan>)]) -> Result
         for _ in 0..plans.len() {
             let next = (current + distance) % plans.len();
             let way = || format!("from \"{}\" to \"{}\"", plans[current].0, plans[next].0);
-            eprintln!("{:?} {}", Instant::now(), way());
             rig.change(&changes(&plans[current].1, &plans[next].1)).with_context(way)?;
             std::thread::sleep(PAUSE);
             if swept.elapsed() >= SWEEP_AFTER {

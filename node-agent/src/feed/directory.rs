@@ -56,7 +56,10 @@ impl Directory {
                     return Err(malformed("this object was described before".to_owned()));
                 }
                 match document {
-                    Document::Node(node) => nodes.push(*node),
+                    Document::Node(node) => match node.spec.settings.problem() {
+                        Some(problem) => return Err(malformed(format!("spec.{problem}"))),
+                        None => nodes.push(*node),
+                    },
                     Document::Service(service) => services.push(*service),
                 }
             }

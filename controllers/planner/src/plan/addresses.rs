@@ -61,16 +61,29 @@ pub fn write(
                 .map(|ip| refused(&format!("{what} {ip}"), RefusalReason::FrontendAddressInvalid, &from)),
         );
     }
-    write_source_ranges(service, spec);
+    write_source_ranges(service, &from, spec, notes);
 }
 
 /// A restriction that cannot be written down whole must not open the door: then the load balancer's addresses go instead.
-fn write_source_ranges(service: &Service, spec: &mut ServiceProxyPlanSpec) {
-    spec.load_balancer_source_ranges = sorted(service.source_ranges.iter().map(IpNet::trunc));
-    spec.load_balancer_source_ranges.truncate(RANGES);
-    if service.source_ranges_unreadable && spec.load_balancer_source_ranges.is_empty() {
+fn write_source_ranges(
+    service: &Service,
+    from: &str,
+    spec: &mut ServiceProxyPlanSpec,
+    notes: &mut Vec<ServiceRefused>,
+) {
+    let ranges = sorted(service.source_ranges.iter().map(IpNet::trunc));
+    if ranges.len() > RANGES {
+        let what = format!("load balancer: {} source ranges, and a plan holds {RANGES}", ranges.len());
+        notes.push(refused(&what, RefusalReason::PlanInconsistent, from));
         spec.load_balancer_ips.clear();
+        return;
     }
+    if service.source_ranges_unreadable {
+        // Proxies look at one family at a time: ranges of the other family restrict nothing there.
+        let restricted = |ip: &IpAddr| ranges.iter().any(|range| range.addr().is_ipv4() == ip.is_ipv4());
+        spec.load_balancer_ips.retain(restricted);
+    }
+    spec.load_balancer_source_ranges = ranges;
 }
 
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

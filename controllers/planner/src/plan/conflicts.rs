@@ -2,6 +2,7 @@
 //! the claims alone, not on their history.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -12,18 +13,43 @@ use crate::model::{ServiceKey, Time};
 /// An address, protocol and port on which a Service answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Frontend {
-    /// The address.
-    pub address: IpAddr,
+    /// The address; `None`: those of the nodes.
+    pub address: Option<IpAddr>,
     /// The protocol.
     pub protocol: Protocol,
     /// The port.
     pub port: NonZeroU16,
 }
 
+/// What a Service gives up when a frontend of it is another's. An address goes as a whole, even if only one of its ports is
+/// contested: half an address would be harder to understand than none. Node ports go one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// An address with all of its ports.
+    Address(IpAddr),
+    /// A port of the nodes.
+    NodePort(Protocol, NonZeroU16),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "address {address}"),
+            Self::NodePort(protocol, port) => write!(f, "node port {port}/{protocol}"),
+        }
+    }
+}
+
+impl Frontend {
+    fn part(&self) -> Part {
+        self.address.map_or(Part::NodePort(self.protocol, self.port), Part::Address)
+    }
+}
+
 /// How strong a Service's claim on a frontend is; the least wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// It is not the Service's own cluster IP: that one was given to it by the API server, to it alone.
+    /// It is neither the Service's own cluster IP nor its node port: those were given to it by the API server, to it alone.
     pub borrowed: bool,
     /// When the Service was created.
     pub created: Time,
@@ -34,10 +60,17 @@ pub struct Claim {
 /// What a Service may not announce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Addresses that another Service, the stronger one, claims for one of the same ports.
-    pub lost: BTreeMap<IpAddr, ServiceKey>,
-    /// Addresses that are won, and still stand in the written plan of another Service: they wait until it is rewritten.
-    pub waiting: BTreeSet<IpAddr>,
+    /// What another Service, the stronger one, claims.
+    pub lost: BTreeMap<Part, ServiceKey>,
+    /// What is won, and still stands in the written plan of another Service: it waits until that one is rewritten.
+    pub waiting: BTreeSet<Part>,
+}
+
+impl Verdict {
+    /// Whether the Service may announce `part` now.
+    pub fn allows(&self, part: Part) -> bool {
+        !self.lost.contains_key(&part) && !self.waiting.contains(&part)
+    }
 }
 
 /// All claims, and what the written plans hold.
@@ -103,18 +136,17 @@ impl Claims {
         concerned
     }
 
-    /// What `service` may not announce. An address is lost as a whole, even if only one of its ports is contested: half an
-    /// address would be harder to understand than none.
+    /// What `service` may not announce.
     pub fn verdict(&self, service: &ServiceKey) -> Verdict {
         let mut verdict = Verdict::default();
         for frontend in self.wanted_by.get(service).into_iter().flat_map(BTreeMap::keys) {
             match self.wanted.get(frontend).and_then(BTreeSet::first) {
                 Some(winner) if winner.service != *service => {
-                    verdict.lost.insert(frontend.address, winner.service.clone());
+                    verdict.lost.insert(frontend.part(), winner.service.clone());
                 }
                 Some(_) | None => {
                     if self.held.get(frontend).is_some_and(|by| by.iter().any(|holder| holder != service)) {
-                        verdict.waiting.insert(frontend.address);
+                        verdict.waiting.insert(frontend.part());
                     }
                 }
             }
@@ -129,7 +161,7 @@ mod tests {
 
     fn frontend(port: u16) -> Frontend {
         Frontend {
-            address: "192.0.2.1".parse().unwrap(),
+            address: Some("192.0.2.1".parse().unwrap()),
             protocol: Protocol::Tcp,
             port: NonZeroU16::new(port).unwrap(),
         }
@@ -153,7 +185,7 @@ mod tests {
             assert_eq!(claims.verdict(&old.service), Verdict::default());
             assert_eq!(
                 claims.verdict(&young.service).lost,
-                BTreeMap::from([(frontend(80).address, old.service.clone())])
+                BTreeMap::from([(frontend(80).part(), old.service.clone())])
             );
             assert_eq!(want(&mut claims, &old, &[443]), BTreeSet::from([young.service.clone()]));
             assert_eq!(claims.verdict(&young.service), Verdict::default());
@@ -178,8 +210,22 @@ mod tests {
         claims.hold(&gone.service, BTreeSet::from([frontend(80)]));
         want(&mut claims, &heir, &[80]);
         assert_eq!(want(&mut claims, &gone, &[]), BTreeSet::from([heir.service.clone()]));
-        assert_eq!(claims.verdict(&heir.service).waiting, BTreeSet::from([frontend(80).address]));
+        assert_eq!(claims.verdict(&heir.service).waiting, BTreeSet::from([frontend(80).part()]));
         assert_eq!(claims.hold(&gone.service, BTreeSet::new()), BTreeSet::from([heir.service.clone()]));
         assert_eq!(claims.verdict(&heir.service), Verdict::default());
+    }
+
+    #[test]
+    fn a_node_port_is_contested_alone_and_by_protocol() {
+        let on_nodes = |protocol, port| Frontend { address: None, protocol, port: NonZeroU16::new(port).unwrap() };
+        let (old, young) = (claim("old", 1, false), claim("young", 2, false));
+        let mut claims = Claims::default();
+        claims.want(&old.service, [(on_nodes(Protocol::Tcp, 30080), old.clone())].into());
+        let wanted = [(Protocol::Tcp, 30080), (Protocol::Udp, 30080), (Protocol::Tcp, 30081)];
+        claims.want(&young.service, wanted.map(|(p, n)| (on_nodes(p, n), young.clone())).into());
+        let contested = on_nodes(Protocol::Tcp, 30080).part();
+        assert_eq!(claims.verdict(&young.service).lost, BTreeMap::from([(contested, old.service.clone())]));
+        assert_eq!(contested.to_string(), "node port 30080/TCP");
+        assert_eq!(claims.verdict(&old.service), Verdict::default());
     }
 }

@@ -11,7 +11,7 @@ use pointsman_crds::names::LABEL_HEADLESS;
 use pointsman_crds::{IpFamily, PlanEndpoint, ServiceRefused, Target};
 
 use super::addresses::Policy;
-use super::refuse;
+use super::{PORTS, refuse};
 use crate::model::{Service, Slice, SliceEndpoint};
 use crate::slice::family_of;
 
@@ -117,7 +117,8 @@ fn targets(service: &Service, slice: &Slice) -> Vec<Target> {
         .ports
         .iter()
         .filter(|offered| {
-            service.ports.iter().any(|p| p.name == offered.name && p.protocol == offered.protocol)
+            let mut known = service.ports.iter().take(PORTS);
+            known.any(|port| port.name == offered.name && port.protocol == offered.protocol)
         })
         .filter_map(|offered| offered.port.map(|port| target(&offered.name, port)))
         .collect();

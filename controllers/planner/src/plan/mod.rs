@@ -10,10 +10,13 @@ mod shards;
 mod summary;
 
 pub use addresses::Policy;
-pub use conflicts::{Claim, Claims, Frontend, Verdict};
+pub use conflicts::{Claim, Claims, Frontend, Part, Verdict};
 pub use node::plan_node;
 pub use refuse::refused;
 pub use service::{ServicePlan, ServicePlanInput, claims, held_by, plan_service};
+
+/// How many ports a plan holds, as the schema has it.
+const PORTS: usize = 100;
 
 #[cfg(test)]
 mod tests;

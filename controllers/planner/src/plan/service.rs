@@ -6,18 +6,16 @@ use std::sync::Arc;
 use pointsman_crds::conditions::RefusalReason;
 use pointsman_crds::names::LABEL_HEADLESS;
 use pointsman_crds::{
-    Affinity, PlanPort, ServiceProxyPlanSpec, ServiceRefused, ServiceRefusedList, Summary, TrafficPolicy,
+    Affinity, PlanPort, Protocol, ServiceProxyPlanSpec, ServiceRefused, ServiceRefusedList, Summary, TrafficPolicy,
 };
 
 use super::addresses::{self, Policy};
-use super::conflicts::{Claim, Frontend, Verdict};
+use super::conflicts::{Claim, Frontend, Part, Verdict};
 use super::refuse::{self, refused};
 use super::shards::{self, Layout};
-use super::{endpoints, summary};
-use crate::model::{Service, Slice, Time};
+use super::{PORTS, endpoints, summary};
+use crate::model::{Service, Slice};
 
-/// How many ports a plan holds, as the schema has it.
-const PORTS: usize = 100;
 /// How long affinity lasts, in seconds, as the API server and the schema have it.
 const AFFINITY_SECONDS: std::ops::RangeInclusive<u32> = 1..=86_400;
 
@@ -42,8 +40,6 @@ pub struct ServicePlan {
     pub shards: BTreeMap<String, ServiceProxyPlanSpec>,
     /// What was refused.
     pub refused: Option<ServiceRefusedList>,
-    /// The oldest change that the slices answer to.
-    pub trigger: Option<Time>,
 }
 
 /// Plans one Service. Headless Services, ExternalNames and Services whose cluster IP is not allocated yet have no plan.
@@ -57,11 +53,7 @@ pub fn plan_service(input: &ServicePlanInput<'_>) -> ServicePlan {
     addresses::write(service, input.policy, &mut spec, &mut notes);
     give_up_lost(service, input.verdict, &mut spec, &mut notes);
     let usable = endpoints::usable(service, input.slices, input.policy, &mut notes);
-    let mut plan = ServicePlan {
-        trigger: input.slices.iter().filter_map(|slice| slice.content.trigger).max(),
-        refused: refuse::list(notes),
-        ..ServicePlan::default()
-    };
+    let mut plan = ServicePlan { refused: refuse::list(notes), ..ServicePlan::default() };
     match shards::lay_out(&service.key.name, usable) {
         Layout::Whole(groups) => {
             let count = shards::distinct_addresses(&groups);
@@ -87,7 +79,7 @@ pub fn claims(service: &Service, policy: &Policy) -> BTreeMap<Frontend, Claim> {
     let mut spec = frame(service, &mut Vec::new());
     addresses::write(service, policy, &mut spec, &mut Vec::new());
     for frontend in held_by(&spec) {
-        let borrowed = !spec.cluster_ips.contains(&frontend.address);
+        let borrowed = frontend.address.is_some_and(|address| !spec.cluster_ips.contains(&address));
         let claim = Claim { borrowed, created: service.created, service: service.key.clone() };
         claims.insert(frontend, claim);
     }
@@ -97,11 +89,15 @@ pub fn claims(service: &Service, policy: &Policy) -> BTreeMap<Frontend, Claim> {
 /// The frontends that stand in a plan.
 pub fn held_by(spec: &ServiceProxyPlanSpec) -> BTreeSet<Frontend> {
     let addresses = spec.cluster_ips.iter().chain(&spec.external_ips).chain(&spec.load_balancer_ips);
-    addresses
-        .flat_map(|&address| {
-            spec.ports.iter().map(move |port| Frontend { address, protocol: port.protocol, port: port.port })
-        })
-        .collect()
+    let on_addresses = addresses.flat_map(|&address| {
+        let at = move |port: &PlanPort| Frontend { address: Some(address), protocol: port.protocol, port: port.port };
+        spec.ports.iter().map(at)
+    });
+    let on_nodes = |protocol, port| Frontend { address: None, protocol, port };
+    let node_ports = spec.ports.iter().filter_map(|port| Some(on_nodes(port.protocol, port.node_port?)));
+    // Health checks are answered on ports that the API server takes from the range of node ports.
+    let health_check = spec.health_check_node_port.map(|port| on_nodes(Protocol::Tcp, port));
+    on_addresses.chain(node_ports).chain(health_check).collect()
 }
 
 /// A Service that carries the headless label is nobody's to proxy, even if it has a cluster IP.
@@ -154,13 +150,19 @@ fn give_up_lost(
     spec: &mut ServiceProxyPlanSpec,
     notes: &mut Vec<ServiceRefused>,
 ) {
-    for (address, winner) in &verdict.lost {
-        let what = format!("address {address}, which Service {winner} holds");
+    for (part, winner) in &verdict.lost {
+        let what = format!("{part}, which Service {winner} holds");
         notes.push(refused(&what, RefusalReason::FrontendConflict, &format!("Service {}", service.key)));
     }
     for list in [&mut spec.cluster_ips, &mut spec.external_ips, &mut spec.load_balancer_ips] {
-        list.retain(|address| !verdict.lost.contains_key(address) && !verdict.waiting.contains(address));
+        list.retain(|&address| verdict.allows(Part::Address(address)));
     }
+    for port in &mut spec.ports {
+        let protocol = port.protocol;
+        port.node_port = port.node_port.filter(|&number| verdict.allows(Part::NodePort(protocol, number)));
+    }
+    spec.health_check_node_port =
+        spec.health_check_node_port.filter(|&port| verdict.allows(Part::NodePort(Protocol::Tcp, port)));
 }
 
 fn shard(service: &Service, groups: Vec<pointsman_crds::EndpointGroup>) -> ServiceProxyPlanSpec {

@@ -7,6 +7,10 @@ use pointsman_crds::names::{ENDPOINTS_PER_PLAN, shard_name};
 use pointsman_crds::{EndpointGroup, PlanEndpoint, Target};
 
 use super::endpoints::{BySlice, Usable};
+use crate::slice::short_hash;
+
+/// The longest name of an object (a DNS subdomain, RFC 1123).
+const NAME_LENGTH: usize = 253;
 
 /// The endpoints of a Service, laid out.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +30,18 @@ pub fn lay_out(service: &str, by_slice: BySlice<'_>) -> Layout {
     }
     let mut shards: BTreeMap<String, Vec<Usable>> = BTreeMap::new();
     for (slice, endpoints) in by_slice {
-        shards.entry(shard_name(service, slice)).or_default().extend(endpoints);
+        shards.entry(name_of(service, slice)).or_default().extend(endpoints);
     }
     Layout::Sharded(
         shards.into_iter().map(|(name, endpoints)| (name, group(endpoints.into_iter()))).collect(),
     )
+}
+
+/// Slices that others write may have a last part that fills a whole name: then its hash stands for it.
+fn name_of(service: &str, slice: &str) -> String {
+    Some(shard_name(service, slice))
+        .filter(|name| name.len() <= NAME_LENGTH)
+        .unwrap_or_else(|| format!("{service}.{}", short_hash([slice.as_bytes()])))
 }
 
 /// How many addresses stand in `groups`.

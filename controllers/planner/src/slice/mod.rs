@@ -14,6 +14,7 @@ use pointsman_crds::IpFamily;
 
 use crate::model::{Labels, Node, Pod, Service, Slice, SliceContent, SliceEndpoint, SlicePort, Time};
 pub use endpoints::selects;
+pub(crate) use naming::short_hash;
 
 /// How many endpoints a slice holds at most.
 pub const ENDPOINTS_PER_SLICE: usize = 100;

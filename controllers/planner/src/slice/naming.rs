@@ -40,28 +40,33 @@ impl<'a> Names<'a> {
 }
 
 fn suffix(uid: &str, family: IpFamily, ports: &[SlicePort], ordinal: u32) -> String {
-    // Every part ends in a byte that no part contains, so that no two inputs read the same.
-    let mut hasher = SipHasher13::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.write(bytes);
-        hasher.write(&[0xff]);
-    };
-    part(uid.as_bytes());
-    part(match family {
+    let family: &[u8] = match family {
         IpFamily::IPv4 => b"4",
         IpFamily::IPv6 => b"6",
-    });
-    for port in ports {
-        part(port.name.as_bytes());
-        part(match port.protocol {
-            Protocol::Tcp => b"tcp",
-            Protocol::Udp => b"udp",
-            Protocol::Sctp => b"sctp",
-        });
-        part(port.port.map_or(0, u16::from).to_string().as_bytes());
-        part(port.app_protocol.as_deref().unwrap_or_default().as_bytes());
+    };
+    let port = |port: &SlicePort| {
+        let protocol = match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        };
+        let number = port.port.map_or(0, u16::from).to_string();
+        [port.name.clone(), protocol.to_owned(), number, port.app_protocol.clone().unwrap_or_default()]
+    };
+    let ports: Vec<String> = ports.iter().flat_map(port).collect();
+    let ordinal = ordinal.to_string();
+    let ports = ports.iter().map(String::as_bytes);
+    short_hash([uid.as_bytes(), family].into_iter().chain(ports).chain([ordinal.as_bytes()]))
+}
+
+/// Five letters and digits that follow from `parts`.
+pub fn short_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    // Every part ends in a byte that no part contains, so that no two inputs read the same.
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        hasher.write(part);
+        hasher.write(&[0xff]);
     }
-    part(ordinal.to_string().as_bytes());
     let mut rest = hasher.finish();
     let base = ALPHABET.len() as u64;
     (0..SUFFIX_LENGTH)

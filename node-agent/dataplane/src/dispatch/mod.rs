@@ -9,11 +9,12 @@ mod fold;
 mod refuse;
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use pointsman_crds::conditions::RefusalReason;
 use pointsman_crds::{IpFamily, Protocol};
 
@@ -133,8 +134,8 @@ pub struct FrontendDispatch {
 /// What a Service's plan means on one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceDispatch {
-    /// Its frontends.
-    pub frontends: BTreeMap<Frontend, FrontendDispatch>,
+    /// Its frontends: few, and ten thousand such maps are held; a B-tree's node would take eleven times what one entry needs.
+    pub frontends: LiteMap<Frontend, FrontendDispatch>,
     /// Those of its endpoints that run on this node, for hairpin traffic.
     pub local: BTreeSet<(Endpoint, Protocol)>,
     /// How many distinct endpoints (address, port, protocol) it has.

@@ -1,10 +1,10 @@
 //! One Service's plan × one node → its frontends and their verdicts.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use pointsman_crds::conditions::RefusalReason;
 use pointsman_crds::{IpFamily, PlanPort, ServiceProxyPlanSpec};
 
@@ -39,6 +39,9 @@ pub fn dispatch(plan: &ServicePlan, node: &NodeFacts) -> ServiceDispatch {
             );
         }
     }
+    let mut frontends = work.out.frontends.into_tuple_vec();
+    frontends.shrink_to_fit();
+    work.out.frontends = LiteMap::from_sorted_store_unchecked(frontends);
     work.out
 }
 
@@ -126,13 +129,8 @@ impl Work<'_> {
     }
 
     fn insert(&mut self, frontend: Frontend, dispatch: FrontendDispatch) {
-        match self.out.frontends.entry(frontend) {
-            Entry::Vacant(entry) => {
-                entry.insert(dispatch);
-            }
-            Entry::Occupied(_) => {
-                self.refuse(RefusalReason::PlanInconsistent, format!("{frontend} stands in the plan twice"));
-            }
+        if self.out.frontends.try_insert(frontend, dispatch).is_some() {
+            self.refuse(RefusalReason::PlanInconsistent, format!("{frontend} stands in the plan twice"));
         }
     }
 

@@ -15,6 +15,9 @@ use super::transaction::Batch;
 use crate::dispatch::Dispatch;
 use crate::node::NodeFacts;
 
+/// How many Services are compiled at once.
+const PART: usize = 256;
+
 impl Image {
     /// The image of the table that carries `dispatch`, and what must be written to have it, given what is there. An empty batch
     /// means that the kernel holds the plan already. `observed` is `None` if there is no table.
@@ -34,7 +37,10 @@ impl Image {
                 image.hold((set, key), None, &mut batch.change);
             }
         }
-        image.apply_into(&dispatch.all(), &mut batch);
+        // In parts: from nothing, no Service takes another's place, and what is compiled need not be held all at once.
+        for part in dispatch.all().chunks(PART) {
+            image.apply_into(part, &mut batch);
+        }
         image.release_unwanted(&mut batch);
         (image, batch.with_chains_in_place())
     }
