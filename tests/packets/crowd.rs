@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use pointsman_tests::netns::Netns;
-use pointsman_tests::traffic::{Reply, Transport, ask_from_here};
+use pointsman_tests::traffic::{Reply, Transport, ask_from_here, unless_filtered};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long an answer may take on a busy machine. A connection that was lost waits for it in vain, or for TCP's second try.
 const PATIENCE: Duration = Duration::from_millis(900);
 
 /// How many packets of a flood are on their way at once: the kernel forgets what a busy processor has not come to after 1000
 /// (`net.core.netdev_max_backlog`), whosever it is.
-const WAVE: u64 = 32;
+const WAVE: usize = 256;
 /// How long a flood waits for what does not come.
 const EBB: Duration = Duration::from_millis(20);
 
@@ -98,23 +99,22 @@ impl Client<'_> {
 }
 
 impl Flood<'_> {
+    /// By a raw socket: one call a packet, and any source port.
     fn run(&self, stop: &AtomicBool) -> Result<u64> {
-        let any: SocketAddr = if self.target.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
+        let raw = Socket::new(Domain::for_address(self.target), Type::RAW, Some(Protocol::UDP))?;
+        let raw = UdpSocket::from(raw);
+        raw.connect(SocketAddr::new(self.target.ip(), 0))?;
         let mut sent = 0;
+        let mut ports = (1024..=u16::MAX).cycle();
         while !stop.load(Ordering::Relaxed) {
-            let mut wave = Vec::new();
-            for _ in 0..WAVE {
-                let socket = UdpSocket::bind(any)?;
-                socket.connect(self.target)?;
-                socket.set_read_timeout(Some(EBB))?;
-                socket.send(b"?").with_context(|| format!("flood {}", self.target))?;
-                wave.push(socket);
+            for port in ports.by_ref().take(WAVE) {
+                // Source, destination, length, and no checksum: it need not be received, only translated.
+                let header = [port, self.target.port(), 9, 0].map(u16::to_be_bytes).concat();
+                unless_filtered(raw.send(&[&header[..], b"?"].concat()))?;
+                sent += 1;
             }
-            sent += WAVE;
-            for socket in wave {
-                // Nobody listens there, so what comes is the endpoint's refusal.
-                let _ = socket.recv(&mut [0; 8]);
-            }
+            // The way is empty when an answer came through it.
+            let _ = ask_from_here(Transport::Udp, self.target, EBB)?;
         }
         Ok(sent)
     }

@@ -22,7 +22,7 @@ use crate::world::{Place, World, refuse_without_limit};
 const RUNGS: std::ops::RangeInclusive<u8> = 5..=120;
 
 /// How often from the top to the bottom and back: nearly every slot of the top is one that the bottom does not choose.
-const JUMPS: u8 = 80;
+const JUMPS: u16 = 300;
 
 /// Up and down under floods at a cluster IP of each family and at a node port.
 pub fn nothing_is_lost() -> Result<()> {

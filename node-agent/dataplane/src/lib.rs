@@ -13,6 +13,7 @@ pub mod nftables;
 pub mod node;
 pub mod packet;
 pub mod plan;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use node::NodeFacts;

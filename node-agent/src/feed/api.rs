@@ -21,9 +21,6 @@ use crate::chain;
 use crate::mailbox::Mailbox;
 use crate::plan::{Link, NodePlan, Update};
 
-/// Objects per list request: large enough that round trips do not count, small enough that a page's text and objects do not
-/// decide the agent's size.
-const PAGE: u32 = 1000;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A watch that resumes says nothing: with no failure for so long, the API server is there.
@@ -66,9 +63,11 @@ impl ApiServer {
         watcher(Api::all(self.client.clone()), own).backoff(Pauses::default()).boxed()
     }
 
-    /// Lists with the resourceVersion unset: a consistent read, not older than the node's plan that was read before it.
+    /// Lists with the resourceVersion unset: a consistent read, not older than the node's plan that was read before it. All at once:
+    /// an API server answers that from its cache, but takes later pages of a list from etcd once the revision of the first one is
+    /// compacted, as it is wherever nothing changes for five minutes (1.37: 0.6 s against 2.5 s for 10,000 plans).
     fn service_events(&self) -> Events<PlanRecord> {
-        let all = watcher::Config::default().page_size(PAGE);
+        let all = watcher::Config { page_size: None, ..watcher::Config::default() };
         watcher(Api::all(self.client.clone()), all).backoff(Pauses::default()).boxed()
     }
 }
