@@ -168,6 +168,10 @@ pub struct ProxyArgs {
     pub drift: DriftArg,
 }
 
+/// The longest duration that the kinds take (a year), and the most digits of a number in one.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(8_760 * 3_600);
+const MOST_DIGITS: usize = 11;
+
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -239,8 +243,44 @@ pub enum DriftArg {
     Observe,
 }
 
+/// A duration as the kinds take it. What cannot be written down so is refused here, before it is computed with: the type's own
+/// parser panics on numbers that are too large.
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration: Duration =
-        text.parse().map_err(|error| format!("{error}; write it as 500ms, 30s or 1m"))?;
-    if duration.is_negative() { Err("a duration cannot be negative".to_owned()) } else { Ok(duration) }
+    let wrong = || "write it as 500ms, 30s or 1m; whole milliseconds, at most 8760h".to_owned();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
+        let (number, after) = rest.split_at(unit);
+        let whole = number.split('.').next().unwrap_or_default();
+        let is_number = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        if !is_number || whole.is_empty() || whole.len() > MOST_DIGITS {
+            return Err(wrong());
+        }
+        rest = after.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    }
+    let duration: Duration = text.parse().map_err(|error| format!("{error}; {}", wrong()))?;
+    let plain = std::time::Duration::from(duration);
+    let is_whole = plain.subsec_nanos().is_multiple_of(1_000_000);
+    if text.is_empty() || !is_whole || plain > LONGEST { Err(wrong()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_that_the_kinds_take() {
+        for (text, millis) in
+            [("0s", 0), ("500ms", 500), ("1.5s", 1_500), ("1m30s", 90_000), ("8760h", 31_536_000_000)]
+        {
+            let duration = duration(text).unwrap();
+            assert_eq!(std::time::Duration::from(duration).as_millis(), millis, "{text}");
+        }
+        let beyond = "9".repeat(30) + "s";
+        for text in
+            ["", "5", "s", "-1s", "1s-2s", "1us", "0.5ms", "NaNs", "1e30h", "8761h", "1.2.3s", "1d", &beyond]
+        {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
 }

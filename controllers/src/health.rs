@@ -24,8 +24,8 @@ pub struct Health {
     pub alive: Instant,
     /// The kinds whose first list is still to come.
     pub waiting_for: Vec<&'static str>,
-    /// Why nothing is written, if so: the stored kinds are not those of this version.
-    pub schema: Option<String>,
+    /// Why nothing is written, if so: the API server has not answered yet, or the stored kinds are not those of this version.
+    pub stalled: Option<String>,
     /// Objects that the API server stored differently from what was written.
     pub altered: BTreeMap<String, String>,
     /// Whether this replica leads.
@@ -33,9 +33,20 @@ pub struct Health {
 }
 
 impl Health {
+    /// Of a controller that has just begun.
+    pub fn starting() -> Self {
+        Self {
+            alive: Instant::now(),
+            waiting_for: Vec::new(),
+            stalled: Some("starting".to_owned()),
+            altered: BTreeMap::new(),
+            leader: false,
+        }
+    }
+
     /// What `/readyz` answers: `Ok` with what it does, or `Err` with what it lacks. A standby is ready: it watches.
     pub fn ready(&self) -> Result<&'static str, String> {
-        if let Some(problem) = &self.schema {
+        if let Some(problem) = &self.stalled {
             return Err(format!("stalled: {problem}"));
         }
         if let Some(problem) = self.altered.values().next() {

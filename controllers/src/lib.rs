@@ -4,6 +4,7 @@
 //! `driver` turns the wheel. Only `write` writes to the API server, and only `index` reads its objects.
 
 pub mod args;
+mod connect;
 mod driver;
 mod health;
 pub mod index;

@@ -25,7 +25,15 @@ enum Place {
 struct Entry {
     place: Place,
     failures: u32,
+    /// The oldest change that the next look answers to; while it is under way, that it answers to.
     trigger: Option<Time>,
+    /// The oldest change since it is under way.
+    later: Option<Time>,
+}
+
+/// The older of two changes, where there are two.
+fn older(a: Option<Time>, b: Option<Time>) -> Option<Time> {
+    a.into_iter().chain(b).min()
 }
 
 /// Keys that need to be looked at: each once at a time, in order of arrival, for ever until it succeeds.
@@ -51,18 +59,19 @@ impl<K: Ord + Clone> Queue<K> {
     /// `key` needs to be looked at, because of a change at `trigger`. A change ends the wait after a failure.
     pub fn mark(&mut self, key: &K, trigger: Option<Time>) {
         let Some(entry) = self.entries.get_mut(key) else {
-            self.entries.insert(key.clone(), Entry { place: Place::Ready, failures: 0, trigger });
+            self.entries
+                .insert(key.clone(), Entry { place: Place::Ready, failures: 0, trigger, later: None });
             self.ready.push_back(key.clone());
             return;
         };
-        entry.trigger = match (entry.trigger, trigger) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
         match entry.place {
-            Place::Ready => {}
-            Place::Running { .. } => entry.place = Place::Running { again: true },
+            Place::Ready => entry.trigger = older(entry.trigger, trigger),
+            Place::Running { .. } => {
+                entry.later = older(entry.later, trigger);
+                entry.place = Place::Running { again: true };
+            }
             Place::Waiting(until) => {
+                entry.trigger = older(entry.trigger, trigger);
                 entry.place = Place::Ready;
                 self.waiting.remove(&(until, key.clone()));
                 self.ready.push_back(key.clone());
@@ -84,23 +93,18 @@ impl<K: Ord + Clone> Queue<K> {
     /// Nothing is missing for `key`.
     pub fn settled(&mut self, key: &K) {
         match self.entries.get(key).map(|entry| entry.place) {
-            Some(Place::Running { again: true }) => self.again(key, true),
+            Some(Place::Running { again: true }) => self.written(key),
             Some(_) | None => drop(self.entries.remove(key)),
         }
     }
 
-    /// `key` was written, and is to be looked at again at once.
+    /// `key` was written, and is to be looked at again at once. What that look finds answers to what has come since: a key
+    /// that is never at rest would else call every change as old as the first.
     pub fn written(&mut self, key: &K) {
-        self.again(key, false);
-    }
-
-    fn again(&mut self, key: &K, is_settled: bool) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.place = Place::Ready;
             entry.failures = 0;
-            if is_settled {
-                entry.trigger = None;
-            }
+            entry.trigger = entry.later.take();
             self.ready.push_front(key.clone());
         }
     }
@@ -109,6 +113,7 @@ impl<K: Ord + Clone> Queue<K> {
     pub fn failed(&mut self, key: &K, now: Instant) -> u32 {
         let Some(entry) = self.entries.get_mut(key) else { return 0 };
         entry.failures = entry.failures.saturating_add(1);
+        entry.trigger = older(entry.trigger, entry.later.take());
         if entry.place == (Place::Running { again: true }) && entry.failures == 1 {
             entry.place = Place::Ready;
             self.ready.push_back(key.clone());
@@ -126,6 +131,11 @@ impl<K: Ord + Clone> Queue<K> {
     /// When somebody's wait is over.
     pub fn next_due(&self) -> Option<Instant> {
         self.waiting.first().map(|(until, _)| *until)
+    }
+
+    /// Whether `key` is not settled.
+    pub fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// How many are not settled.
@@ -188,6 +198,24 @@ mod tests {
             (last, now) = (wait, now + wait);
         }
         assert!(last >= LONGEST_WAIT.mul_f64(0.74));
+    }
+
+    #[test]
+    fn each_write_answers_to_its_own_changes() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.mark(&"a", Some(Time(1)));
+        assert_eq!(queue.take(now), Some(("a", Some(Time(1)))));
+        queue.mark(&"a", Some(Time(9)));
+        queue.mark(&"a", Some(Time(8)));
+        queue.written(&"a");
+        assert_eq!(queue.take(now), Some(("a", Some(Time(8)))));
+        // A failed write has answered to nothing.
+        queue.mark(&"a", Some(Time(20)));
+        queue.failed(&"a", now);
+        assert_eq!(queue.take(now), Some(("a", Some(Time(8)))));
+        queue.written(&"a");
+        assert_eq!(queue.take(now), Some(("a", None)));
     }
 
     #[test]

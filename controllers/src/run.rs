@@ -1,15 +1,12 @@
 //! `pointsman-controller run`: connects the parts and waits for the end.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch as channel};
 
 use crate::args::RunArgs;
+use crate::connect::{self, ConnectError};
 use crate::driver::{Connections, Driver};
 use crate::health::{self, Health, ListenError};
 use crate::index::Index;
@@ -17,7 +14,7 @@ use crate::lease::{self, Candidate};
 use crate::metrics::Metrics;
 use crate::settings::{self, FlagError};
 use crate::write::{Reporter, Writer};
-use crate::{reason, schema, telemetry, watch};
+use crate::{schema, telemetry, watch};
 
 /// Why the controller does not run.
 #[derive(Debug, thiserror::Error)]
@@ -28,23 +25,9 @@ pub enum RunError {
     /// The log cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
-    /// The kubeconfig cannot be used.
-    #[error("read the kubeconfig {0}: {1}")]
-    Kubeconfig(String, kube::config::KubeconfigError),
     /// There is no way to the API server.
-    #[error("find the API server: {0}; give --kubeconfig, or run in a Pod with a ServiceAccount token")]
-    NoCluster(kube::config::InClusterError),
-    /// The API server's address or credentials cannot be used.
-    #[error("connect to the API server: {}", reason::of(.0))]
-    Connect(Box<kube::Error>),
-    /// The API server does not answer, or does not let us in.
-    #[error("reach the API server at {address}: {}", reason::of(.error))]
-    Reach {
-        /// Where it should be.
-        address: String,
-        /// What happened.
-        error: Box<kube::Error>,
-    },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// A port cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -56,13 +39,13 @@ pub enum RunError {
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If it cannot start. Once it runs, an API server that is away is waited for.
+/// If it cannot start. An API server that is away is waited for, at the start as later.
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
     telemetry::init(args.log_format, &args.log_level)?;
     let settings = settings::settings(&args.proxy)?;
     let policy = settings::policy(&args.proxy);
     let manage = policy.manage_slices;
-    let client = connect(args.kubeconfig.as_deref()).await?;
+    let (client, address) = connect::client(args.kubeconfig.as_deref()).await?;
     let identity = args.identity.unwrap_or_else(own_name);
     let (metrics, registry) = Metrics::new();
     let metrics = Arc::new(metrics);
@@ -72,14 +55,12 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let (stop_lease, stopped_lease) = channel::channel(false);
     let (leads, is_leader) = channel::channel(false);
     let (wrong, schema) = channel::channel(Some("the stored kinds have not been looked at yet".to_owned()));
-    let (health, healthy) = channel::channel(Health {
-        alive: Instant::now(),
-        waiting_for: Vec::new(),
-        schema: Some("starting".to_owned()),
-        altered: Default::default(),
-        leader: false,
-    });
+    let (health, healthy) = channel::channel(Health::starting());
     health::serve(args.health_address, args.metrics_address, healthy, registry).await?;
+    tokio::select! {
+        () = connect::wait(&client, &address, &health) => {}
+        () = signals.wait() => return Ok(()),
+    }
     let look_again = Arc::new(Notify::new());
     tokio::spawn(schema::watch_stored(client.clone(), Arc::clone(&look_again), wrong));
     let candidate =
@@ -105,26 +86,6 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         tracing::error!(%error, "the campaign for the Lease ended abnormally");
     }
     Ok(())
-}
-
-async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let unusable = |error| RunError::Kubeconfig(path.display().to_string(), error);
-            let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .map_err(unusable)?
-        }
-        None => Config::incluster().map_err(RunError::NoCluster)?,
-    };
-    let address = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| RunError::Connect(Box::new(error)))?;
-    match client.apiserver_version().await {
-        Ok(version) => tracing::info!(address, version = version.git_version, "the API server answers"),
-        Err(error) => return Err(RunError::Reach { address, error: Box::new(error) }),
-    }
-    Ok(client)
 }
 
 /// The host name tells where, the process ID which one: two on one host never pass for one another.

@@ -90,6 +90,32 @@ fn slices_are_made_or_read_as_the_flag_says() {
 }
 
 #[test]
+fn an_empty_selector_and_target_port_mean_what_the_api_server_makes_of_them() {
+    let path = std::env::temp_dir().join(format!("pointsman-empty-{}.yaml", std::process::id()));
+    let manifests = "
+kind: Service
+metadata: {name: aimless}
+spec: {clusterIP: 10.96.0.1, selector: {}, ports: [{port: 80, targetPort: 80}]}
+---
+kind: Service
+metadata: {name: chosen}
+spec: {clusterIP: 10.96.0.2, selector: {app: a}, ports: [{port: 81, targetPort: ''}]}
+---
+kind: Pod
+metadata: {name: pod, labels: {app: a}}
+spec: {containers: []}
+status: {podIP: 10.244.1.1, conditions: [{type: Ready, status: 'True'}]}
+";
+    std::fs::write(&path, manifests).unwrap();
+    let (text, notes) = plan(std::slice::from_ref(&path), None, &[]).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let plans = documents(&text);
+    assert_eq!((plans.len(), notes.as_str()), (2, ""));
+    assert_eq!(plans[0]["spec"].get("groups"), None, "it selects nothing");
+    assert_eq!(plans[1]["spec"]["groups"][0]["targets"][0]["port"], 81);
+}
+
+#[test]
 fn notes_tell_what_is_missing_and_refused() {
     let directory = std::env::temp_dir().join(format!("pointsman-plan-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::health::Health;
 use crate::index::Index;
 use crate::metrics::Metrics;
-use crate::next;
+use crate::next::{self, Obstacles, Pulse};
 use crate::queue::Queue;
 use crate::watch::Change;
 use crate::write::{Batch, Writer};
@@ -77,7 +77,7 @@ pub struct Driver {
     running: JoinSet<(Target, Batch)>,
     scope: Scope,
     waiting_for: BTreeSet<&'static str>,
-    taken: BTreeMap<ServiceKey, BTreeSet<String>>,
+    obstacles: BTreeMap<ServiceKey, Obstacles>,
     /// Whose plan the API server stored differently from what was written.
     altered: BTreeMap<Target, String>,
     /// Who waits until nobody's is.
@@ -85,6 +85,8 @@ pub struct Driver {
     leads: bool,
     /// Since when it leads and knows the whole cluster.
     begun: Option<Instant>,
+    /// The same by the clock.
+    begun_at: Time,
 }
 
 impl Driver {
@@ -107,11 +109,12 @@ impl Driver {
             running: JoinSet::new(),
             scope: Scope::default(),
             waiting_for: kinds.into_iter().collect(),
-            taken: BTreeMap::new(),
+            obstacles: BTreeMap::new(),
             altered: BTreeMap::new(),
             held: BTreeSet::new(),
             leads: false,
             begun: None,
+            begun_at: Time::default(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Driver {
             return;
         }
         self.begun = Some(Instant::now());
+        self.begun_at = now();
         self.index.mark_all();
         let dirty = self.index.take_dirty();
         self.scope.begin(dirty.services.keys());
@@ -210,10 +214,18 @@ impl Driver {
         }
     }
 
+    fn pulse(&self) -> Pulse {
+        Pulse { since: self.begun_at, now: now() }
+    }
+
     fn look_round(&mut self) {
-        for name in next::heartbeats_to_tell(&self.index, now()) {
-            if self.begun.is_some() {
-                self.queue.mark(&Target::Node(name), None);
+        if self.begun.is_some() {
+            let nodes = next::heartbeats_to_tell(&self.index, self.pulse()).into_iter().map(Target::Node);
+            for node in nodes {
+                // One that waits after a failure goes on waiting.
+                if !self.queue.contains(&node) {
+                    self.queue.mark(&node, None);
+                }
             }
         }
         for (kind, count) in self.index.sizes() {
@@ -238,7 +250,7 @@ impl Driver {
         self.connections.health.send_replace(Health {
             alive: Instant::now(),
             waiting_for: self.waiting_for.iter().copied().collect(),
-            schema: self.connections.schema.borrow().clone(),
+            stalled: self.connections.schema.borrow().clone(),
             altered,
             leader: self.leads,
         });

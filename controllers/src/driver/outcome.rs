@@ -18,7 +18,9 @@ impl Driver {
         self.queue.settled(&target);
         self.is_whole(&target);
         if self.index.service(key).is_none() {
-            self.taken.remove(key);
+            self.obstacles.remove(key);
+        } else if let Some(obstacles) = self.obstacles.get_mut(key) {
+            obstacles.altered = false;
         }
         for node in self.scope.settled(key) {
             self.queue.mark(&Target::Node(node), None);
@@ -37,7 +39,7 @@ impl Driver {
         self.mark_dirty();
         if let (Some(name), Target::Service(key)) = (batch.taken, &target) {
             tracing::warn!(service = %key, slice = name, "the name is taken by somebody else's EndpointSlice");
-            self.taken.entry(key.clone()).or_default().insert(name);
+            self.obstacles.entry(key.clone()).or_default().taken.insert(name);
         }
         match batch.result {
             Ok(()) => self.queue.written(&target),
@@ -55,8 +57,7 @@ impl Driver {
         if let Target::Service(key) = target {
             let result = if class == Class::Stale { "stale" } else { "error" };
             self.metrics.synced(result);
-            // What the API server will not take must not keep new Nodes waiting for ever.
-            if class == Class::Invalid {
+            if !keeps_nodes_waiting(class, failures) {
                 for node in self.scope.settled(key) {
                     self.queue.mark(&Target::Node(node), None);
                 }
@@ -67,11 +68,19 @@ impl Driver {
             return tracing::debug!(%target, failures, %error, "a write came too late");
         }
         tracing::warn!(%target, failures, %error, "a write failed, and is tried again");
-        if class == Class::Altered && !error.is_about_slices() {
-            self.altered.insert(target.clone(), error.to_string());
-            self.connections.look_again.notify_one();
+        match target {
+            Target::Service(key) if class == Class::Altered && error.is_about_slices() => {
+                self.obstacles.entry(key.clone()).or_default().altered = true;
+            }
+            Target::Service(_) | Target::Node(_) if class == Class::Altered => {
+                self.altered.insert(target.clone(), error.to_string());
+                self.connections.look_again.notify_one();
+            }
+            Target::Service(_) | Target::Node(_) => {}
         }
-        if failures == 1 || failures.is_multiple_of(EVENT_EVERY) {
+        // An API server that cannot be reached takes no Events either.
+        let can_tell = !matches!(error, WriteError::Unreachable { .. });
+        if can_tell && (failures == 1 || failures.is_multiple_of(EVENT_EVERY)) {
             self.report(target, error);
         }
     }
@@ -92,5 +101,30 @@ impl Driver {
             }
         };
         self.writer.reporter().warn(regarding, "Write", reason, &error.to_string());
+    }
+}
+
+/// Whether new Nodes wait for a Service whose writes fail. What the API server will not take (it is invalid, or a quota or a
+/// webhook of one namespace is in the way) must not keep the whole cluster waiting for ever.
+fn keeps_nodes_waiting(class: Class, failures: u32) -> bool {
+    class != Class::Invalid && failures < EVENT_EVERY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_service_does_not_keep_new_nodes_waiting_for_ever() {
+        let cases = [
+            (Class::Invalid, 1, false),
+            (Class::Failed, 1, true),
+            (Class::Failed, EVENT_EVERY - 1, true),
+            (Class::Failed, EVENT_EVERY, false),
+            (Class::Stale, 1, true),
+        ];
+        for (class, failures, expected) in cases {
+            assert_eq!(keeps_nodes_waiting(class, failures), expected, "{class:?} after {failures}");
+        }
     }
 }

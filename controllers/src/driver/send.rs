@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use pointsman_planner::model::{ServiceKey, Time};
 
-use super::{Driver, Target, now};
-use crate::next::{self, NodeWork, ServiceWork};
+use super::{Driver, Target};
+use crate::next::{self, NodeWork, Obstacles, ServiceWork};
 
 /// How many Services and Nodes are written at once.
 const IN_FLIGHT: usize = 32;
@@ -31,11 +31,11 @@ impl Driver {
     }
 
     fn send_service(&mut self, key: ServiceKey, trigger: Option<Time>) {
-        static NONE: BTreeSet<String> = BTreeSet::new();
+        static NONE: Obstacles = Obstacles { taken: BTreeSet::new(), altered: false };
         let target = Target::Service(key.clone());
-        let taken = self.taken.get(&key).unwrap_or(&NONE);
+        let obstacles = self.obstacles.get(&key).unwrap_or(&NONE);
         let writer = self.writer.clone();
-        match next::service_work(&self.index, &key, taken, trigger) {
+        match next::service_work(&self.index, &key, obstacles, trigger) {
             ServiceWork::Nothing => {
                 self.metrics.synced("success");
                 self.settle_service(&key);
@@ -54,7 +54,7 @@ impl Driver {
 
     fn send_node(&mut self, name: String) {
         let target = Target::Node(name.clone());
-        let work = next::node_work(&self.index, &name, &self.settings, now());
+        let work = next::node_work(&self.index, &name, &self.settings, self.pulse());
         if matches!(work, NodeWork::Create { .. }) && !self.scope.is_whole() {
             self.queue.settled(&target);
             self.scope.park(name);

@@ -233,9 +233,11 @@ impl Index {
 
     /// Marks everything as dirty: every Service and Node that is there or has left something behind.
     pub fn mark_all(&mut self) {
-        self.mark_all_services();
         for service in self.services.values() {
-            self.dirty.service(&service.key, Some(service.created));
+            // Of a Service that was served before nobody knows since when something is missing: its own age would be taken
+            // for the delay.
+            let is_new = !self.slices_of.contains_key(&service.key);
+            self.dirty.service(&service.key, Some(service.created).filter(|_| is_new));
         }
         let plans = self.plans.keys().into_iter();
         let plans =

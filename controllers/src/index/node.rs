@@ -15,7 +15,11 @@ impl From<KubeNode> for Item<Node> {
         let spec = node.spec.unwrap_or_default();
         let status = node.status.unwrap_or_default();
         let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in status.addresses.iter().flatten().filter(|address| address.type_ == "InternalIP") {
+        let of_type = |wanted: &'static str| {
+            status.addresses.iter().flatten().filter(move |address| address.type_ == wanted)
+        };
+        // Some clouds know a node by its external address alone; kube-proxy takes that one then, too.
+        for address in of_type("InternalIP").chain(of_type("ExternalIP")) {
             if let Some(address) = parse::address(&address.address)
                 && addresses.iter().all(|known| known.is_ipv4() != address.is_ipv4())
             {

@@ -106,6 +106,7 @@ impl Reader {
         let target = match &port.target_port {
             None => TargetPort::Number(number),
             Some(IntOrString::Int(0)) => TargetPort::Number(number),
+            Some(IntOrString::String(name)) if name.is_empty() => TargetPort::Number(number),
             Some(IntOrString::String(name)) => TargetPort::Name(name.clone()),
             Some(IntOrString::Int(target)) => match parse::port(*target) {
                 Some(target) => TargetPort::Number(target),

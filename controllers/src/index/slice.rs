@@ -140,17 +140,22 @@ impl Indexed for Slice {
             (&before.uid, &before.owner, before.deleting, before.altered, &before.content)
                 == (&now.uid, &now.owner, now.deleting, now.altered, &now.content)
         };
-        let now = index.slices.get(&item.key);
-        if before.zip(now).is_some_and(|(before, now)| unchanged(&before, now)) {
+        let Some(now) = index.slices.get(&item.key) else { return };
+        if before.as_deref().is_some_and(|before| unchanged(before, now)) {
             return;
         }
+        // With the same endpoints as before, the time that stands there is that of an earlier change.
+        let is_news = before.as_deref().is_none_or(|before| {
+            (&before.content.ports, &before.content.endpoints) != (&now.content.ports, &now.content.endpoints)
+        });
+        let trigger = now.content.trigger.filter(|_| is_news);
         if let Some(other) = index.service_of_slice.insert(item.key.clone(), service.clone())
             && other != service
         {
             detach(index, &other, &item.key.1);
         }
         index.slices_of.entry(service.clone()).or_default().insert(item.key.1);
-        index.dirty.service(&service, None);
+        index.dirty.service(&service, trigger);
     }
 
     fn is_gone(index: &mut Index, item: &Item<Self>) -> bool {
@@ -181,4 +186,33 @@ fn detach(index: &mut Index, service: &ServiceKey, slice: &str) {
         }
     }
     index.dirty.service(service, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Watched;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_slice_with_the_same_endpoints_has_no_time_to_tell() {
+        let mut index = Index::default();
+        let mut time_of = |version: u32, label: &str, ready: bool| {
+            let slice: EndpointSlice = serde_json::from_value(json!({
+                "metadata": {"namespace": "shop", "name": "web-1", "uid": "u", "resourceVersion": version.to_string(),
+                    "labels": {"kubernetes.io/service-name": "web", "x": label},
+                    "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:01:00Z"}},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": ready}}],
+            }))
+            .unwrap();
+            index.watched(Watched::Applied(Item::<Slice>::from(slice)));
+            index.take_dirty().services.into_values().collect::<Vec<_>>()
+        };
+        let told = Some(parse::timestamp("2026-01-01T00:01:00Z").unwrap());
+        assert_eq!(time_of(1, "a", true), [told]);
+        assert_eq!(time_of(2, "b", true), [None], "only a label has changed");
+        assert_eq!(time_of(3, "b", false), [told], "a second change in the same second");
+        assert!(time_of(4, "b", false).is_empty());
+    }
 }

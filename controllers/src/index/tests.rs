@@ -8,6 +8,7 @@ use pointsman_planner::plan::Policy;
 use serde_json::{Value, json};
 
 use super::{Dirty, Index, Indexed, Item, Watched};
+use crate::next::{Obstacles, PlanWrite, ServiceWork, service_work};
 use crate::offline::Agreeing;
 
 /// An index, and the API server that it sees.
@@ -303,4 +304,80 @@ fn finished_and_homeless_pods_are_no_endpoints() {
     apply_pod(&mut index, homeless);
     assert_eq!(writes(&mut index), [""; 0]);
     assert_eq!(<Pod as Indexed>::keys(&index).len(), 1);
+}
+
+#[test]
+fn a_node_port_is_given_up_before_another_service_takes_it() {
+    let on_node_port = |name: &str, created: u32, ip: &str| {
+        let mut service = service(name, created, ip);
+        service["spec"]["ports"][0]["nodePort"] = json!(30080);
+        service
+    };
+    let mut index = cluster();
+    apply_service(&mut index, on_node_port("web", 1, "10.96.0.10"));
+    writes(&mut index);
+    // The heir stands before the deceased in every order of names, and has an address of its own.
+    index.watched(Watched::Deleted(item::<KubeService, Service>(on_node_port("web", 1, "10.96.0.10"))));
+    apply_service(&mut index, on_node_port("heir", 9, "10.96.0.11"));
+    let writes = writes(&mut index);
+    let at = |wanted: &str| writes.iter().position(|write| write == wanted).unwrap();
+    let given_up = at("delete ServiceProxyPlan shop/web");
+    assert!(at("create ServiceProxyPlan shop/heir") < given_up, "it is served meanwhile: {writes:?}");
+    assert!(at("update ServiceProxyPlan shop/heir") > given_up, "{writes:?}");
+    let plan = &index.plans_of(&ServiceKey::new("shop", "heir"))[0];
+    assert_eq!((plan.spec.ports[0].node_port.map(u16::from), &plan.refused), (Some(30080), &None));
+}
+
+#[test]
+fn the_time_of_an_earlier_change_is_not_told_again() {
+    let mut index = settled();
+    let key = ServiceKey::new("shop", "web");
+    let trigger = |index: &Index| index.plans_of(&key)[0].trigger;
+    assert!(trigger(&index).is_some());
+    for port in [81, 82] {
+        let mut changed = service("web", 1, "10.96.0.10");
+        changed["spec"]["ports"][0]["port"] = json!(port);
+        apply_service(&mut index, changed);
+        assert_eq!(verbs(&writes(&mut index)), ["update ServiceProxyPlan shop/web"]);
+        assert_eq!(trigger(&index), None, "no slice has moved: port {port}");
+    }
+    // A new leader does not know since when something is missing for a Service that was served before.
+    index.take_dirty();
+    index.mark_all();
+    assert!(index.take_dirty().services.values().all(Option::is_none));
+}
+
+#[test]
+fn plans_do_not_wait_for_slices_that_others_change_as_they_are_stored() {
+    let mut index = settled();
+    let key = ServiceKey::new("shop", "web");
+    apply_pod(&mut index, pod("web-1", "web", "10.244.1.1", "False"));
+    let mut content = index.slices_of(&key)[0].content.clone();
+    content.labels.insert("added-by".to_owned(), "a-webhook".to_owned());
+    content.endpoints.retain(|endpoint| endpoint.address.to_string() != "10.244.1.1");
+    let name = index.slices_of(&key)[0].name.clone();
+    let mut stored = crate::object::slice(index.service(&key).unwrap(), &name, &content);
+    stored.metadata.uid = Some(format!("uid-of-{name}"));
+    stored.metadata.resource_version = Some("1000".to_owned());
+    index.watched(Watched::Applied(Item::<Slice>::from(stored)));
+    let work = |altered| service_work(&index, &key, &Obstacles { altered, ..Obstacles::default() }, None);
+    assert!(matches!(work(false), ServiceWork::Slices(_)));
+    let ServiceWork::Plans(_, writes) = work(true) else { panic!("{:?}", work(true)) };
+    let [PlanWrite::Update { spec, .. }] = &*writes else { panic!("{writes:?}") };
+    assert_eq!(spec.groups[0].endpoints.len(), 1, "as the slice is stored");
+}
+
+#[test]
+fn a_node_is_known_by_its_external_address_only_without_an_internal_one() {
+    let typed = |kind: &str, address: &str| json!({"type": kind, "address": address});
+    let mut object = node("a");
+    object["status"]["addresses"] = json!([
+        typed("Hostname", "node-1"),
+        typed("ExternalIP", "192.0.2.1"),
+        typed("ExternalIP", "2001:db8::1"),
+        typed("InternalIP", "10.200.0.11"),
+        typed("InternalIP", "10.200.0.12"),
+    ]);
+    let found = item::<KubeNode, Node>(object).value.unwrap().addresses;
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.200.0.11", "2001:db8::1"]);
 }

@@ -4,5 +4,5 @@
 mod node;
 mod service;
 
-pub use node::{NodeWork, heartbeats_to_tell, node_work};
-pub use service::{PlanWrite, ServiceWork, SliceWrites, service_work};
+pub use node::{NodeWork, Pulse, heartbeats_to_tell, node_work};
+pub use service::{Obstacles, PlanWrite, ServiceWork, SliceWrites, service_work};

@@ -64,8 +64,8 @@ pub enum PlanWrite {
         stored: Arc<StoredPlan>,
         /// What is refused now.
         refused: Option<ServiceRefusedList>,
-        /// The Services that won an address from this one.
-        winners: BTreeSet<ServiceKey>,
+        /// The Services that won something from this one.
+        winners: Vec<Arc<Service>>,
     },
     /// A plan that is not needed.
     Delete {
@@ -74,27 +74,44 @@ pub enum PlanWrite {
     },
 }
 
-/// What is missing for the Service `key`. `taken`: names of slices that others turned out to hold. `trigger`: the oldest
-/// change that this answers to.
+/// What others put in the way of a Service's slices.
+#[derive(Debug, Default)]
+pub struct Obstacles {
+    /// Names that are theirs.
+    pub taken: BTreeSet<String>,
+    /// They change our slices as they are stored (an admission webhook that labels everything): those will never be as we
+    /// want them, and the plans do not wait for it.
+    pub altered: bool,
+}
+
+/// What is missing for the Service `key`. `trigger`: the oldest change that this answers to.
 pub fn service_work(
     index: &Index,
     key: &ServiceKey,
-    taken: &BTreeSet<String>,
+    obstacles: &Obstacles,
     trigger: Option<Time>,
 ) -> ServiceWork {
     let Some(service) = index.service(key) else { return leftovers(index, key) };
     let slices = index.slices_of(key);
-    if index.policy().manage_slices {
-        let writes = slice_plan(index, service, &slices, taken, trigger).writes;
-        if !writes.is_empty() {
-            return ServiceWork::Slices(SliceWrites { service: Arc::clone(service), writes });
-        }
+    let manage = index.policy().manage_slices;
+    let planned = manage.then(|| slice_plan(index, service, &slices, &obstacles.taken, trigger).writes);
+    let of_slices = planned
+        .filter(|writes| !writes.is_empty())
+        .map(|writes| ServiceWork::Slices(SliceWrites { service: Arc::clone(service), writes }));
+    if !obstacles.altered
+        && let Some(work) = of_slices
+    {
+        return work;
     }
     let verdict = index.verdict(key);
     let input = ServicePlanInput { service, slices: &slices, verdict: &verdict, policy: index.policy() };
-    let winners = verdict.lost.values().cloned().collect();
-    let writes = plan_writes(service, plan_service(&input), index.plans_of(key), winners);
-    if writes.is_empty() { ServiceWork::Nothing } else { ServiceWork::Plans(Arc::clone(service), writes) }
+    let winners: BTreeSet<&ServiceKey> = verdict.lost.values().collect();
+    let winners = winners.into_iter().filter_map(|winner| index.service(winner).cloned()).collect();
+    let writes = plan_writes(service, plan_service(&input), index.plans_of(key), trigger, winners);
+    match writes.is_empty() {
+        true => of_slices.unwrap_or(ServiceWork::Nothing),
+        false => ServiceWork::Plans(Arc::clone(service), writes),
+    }
 }
 
 fn slice_plan(
@@ -136,7 +153,8 @@ fn plan_writes(
     service: &Service,
     wanted: ServicePlan,
     stored: Vec<Arc<StoredPlan>>,
-    winners: BTreeSet<ServiceKey>,
+    trigger: Option<Time>,
+    winners: Vec<Arc<Service>>,
 ) -> Vec<PlanWrite> {
     let mut stored: BTreeMap<String, Arc<StoredPlan>> =
         stored.into_iter().map(|plan| (plan.name.clone(), plan)).collect();
@@ -151,7 +169,7 @@ fn plan_writes(
             base_stored.clone_from(&known);
         }
         let gains = known.as_ref().is_none_or(|known| has_more(&spec, &known.spec));
-        let Some(write) = write(service, name, spec, known, wanted.trigger) else { continue };
+        let Some(write) = write(service, name, spec, known, trigger) else { continue };
         match (is_base, gains) {
             (true, _) => base.push(write),
             (false, true) => gaining.push(write),
@@ -173,16 +191,14 @@ fn write(
     name: String,
     spec: ServiceProxyPlanSpec,
     known: Option<Arc<StoredPlan>>,
-    newest: Option<Time>,
+    trigger: Option<Time>,
 ) -> Option<PlanWrite> {
     let Some(stored) = known else {
-        return Some(PlanWrite::Create { name, spec: Box::new(spec), trigger: newest });
+        return Some(PlanWrite::Create { name, spec: Box::new(spec), trigger });
     };
     let in_place = stored.owner.as_deref() == Some(&service.uid)
         && stored.service.as_deref() == Some(&service.key.name)
         && stored.spec == spec;
-    // If the slices have not moved since, something else changed: an old time would count as a late reaction to it.
-    let trigger = newest.filter(|_| newest != stored.trigger);
     (!in_place).then(|| PlanWrite::Update { stored, spec: Box::new(spec), trigger })
 }
 

@@ -86,6 +86,8 @@ fn load_document(
             if spec.cluster_ips.is_none() {
                 spec.cluster_ips = spec.cluster_ip.clone().map(|ip| vec![ip]);
             }
+            // The API server does not keep an empty map: what selects nothing in particular has no selector.
+            spec.selector = spec.selector.take().filter(|selector| !selector.is_empty());
         }),
         "Pod" => put::<KubePod, Pod>(path, &kind, document, index, |pod| complete(&mut pod.metadata, true)),
         "Node" => {

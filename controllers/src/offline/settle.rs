@@ -10,7 +10,7 @@ use pointsman_planner::model::{Service, ServiceKey, Slice, Time};
 use pointsman_planner::slice::SliceWrite;
 
 use crate::index::{Index, Item, StoredNodePlan, StoredPlan};
-use crate::next::{NodeWork, PlanWrite, ServiceWork, node_work, service_work};
+use crate::next::{NodeWork, Obstacles, PlanWrite, Pulse, ServiceWork, node_work, service_work};
 use crate::object;
 
 /// An API server that takes every write.
@@ -55,7 +55,7 @@ impl Agreeing {
 
     fn service(&mut self, index: &mut Index, key: &ServiceKey, trigger: Option<Time>) {
         loop {
-            match service_work(index, key, &BTreeSet::new(), trigger) {
+            match service_work(index, key, &Obstacles::default(), trigger) {
                 ServiceWork::Nothing => return,
                 ServiceWork::Slices(work) => {
                     for write in work.writes {
@@ -124,7 +124,7 @@ impl Agreeing {
     }
 
     fn node(&mut self, index: &mut Index, name: &str, settings: &ProxySettings, now: Time) {
-        let (verb, spec) = match node_work(index, name, settings, now) {
+        let (verb, spec) = match node_work(index, name, settings, Pulse { since: now, now }) {
             NodeWork::Nothing | NodeWork::Alive { .. } => return,
             NodeWork::Create { spec, .. } => ("create", spec),
             NodeWork::Update { spec, .. } => ("update", spec),

@@ -57,6 +57,12 @@ pub enum WriteError {
         /// The object.
         name: String,
     },
+    /// A Service that the watch says is gone is there: it was created again, and the watch will tell.
+    #[error("delete what Service {name} left behind: it is there again")]
+    Returned {
+        /// The Service.
+        name: String,
+    },
     /// The object is deleted, and held by finalizers.
     #[error(
         "delete {kind} {name}: held by the finalizers {finalizers}; they must be removed by who set them"
@@ -117,12 +123,14 @@ impl WriteError {
 
     /// Whether it befell an EndpointSlice.
     pub fn is_about_slices(&self) -> bool {
-        let (Self::Refused { kind, .. }
-        | Self::Unreachable { kind, .. }
-        | Self::Timeout { kind, .. }
-        | Self::Altered { kind, .. }
-        | Self::Held { kind, .. }) = self;
-        *kind == "EndpointSlice"
+        match self {
+            Self::Refused { kind, .. }
+            | Self::Unreachable { kind, .. }
+            | Self::Timeout { kind, .. }
+            | Self::Altered { kind, .. }
+            | Self::Held { kind, .. } => *kind == "EndpointSlice",
+            Self::Returned { .. } => false,
+        }
     }
 
     /// What it means.
@@ -130,6 +138,7 @@ impl WriteError {
         match self {
             Self::Refused { operation, status, .. } => classify(*operation, status),
             Self::Altered { .. } => Class::Altered,
+            Self::Returned { .. } => Class::Stale,
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Held { .. } => Class::Failed,
         }
     }

@@ -1,5 +1,7 @@
 //! Events: what an operator sees with `kubectl describe`. Never in the way: an Event that cannot be written is logged.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as KubeReporter};
@@ -71,12 +73,39 @@ impl Reporter {
 
     /// Tells what was refused, one Event a reason.
     pub fn refused(&self, regarding: &Regarding, refused: &ServiceRefusedList) {
-        for group in refused.first.chunk_by(|a, b| a.reason == b.reason) {
-            let Some(first) = group.first() else { continue };
-            let entries: Vec<String> =
-                group.iter().map(|one| format!("{} ({})", one.what, one.from)).collect();
-            let note = format!("Not proxied: {}", entries.join("; "));
-            self.warn(regarding.clone(), "Plan", &first.reason, &note);
+        for (reason, note) in notes(refused) {
+            self.warn(regarding.clone(), "Plan", reason, &note);
         }
+    }
+}
+
+/// What was refused, by reason.
+fn notes(refused: &ServiceRefusedList) -> BTreeMap<&str, String> {
+    let mut notes: BTreeMap<&str, String> = BTreeMap::new();
+    for one in &refused.first {
+        let note = notes.entry(&one.reason).or_default();
+        note.push_str(if note.is_empty() { "Not proxied: " } else { "; " });
+        note.push_str(&format!("{} ({})", one.what, one.from));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_crds::ServiceRefused;
+
+    #[test]
+    fn there_is_one_event_a_reason_whatever_the_order_of_entries() {
+        let one = |what: &str, reason: &str| ServiceRefused {
+            what: what.to_owned(),
+            reason: reason.to_owned(),
+            from: "s".to_owned(),
+        };
+        let first = vec![one("1", "A"), one("2", "B"), one("3", "A")];
+        let refused = ServiceRefusedList { count: 3, first };
+        let found = notes(&refused);
+        let expected = [("A", "Not proxied: 1 (s); 3 (s)"), ("B", "Not proxied: 2 (s)")];
+        assert_eq!(found, expected.map(|(reason, note)| (reason, note.to_owned())).into());
     }
 }

@@ -54,8 +54,7 @@ impl Writer {
         acks: &mut Vec<Ack>,
     ) -> Result<(), WriteError> {
         if !self.is_gone(key).await? {
-            // It was created again, and the watch has not told yet: when it does, this is looked at anew.
-            return Ok(());
+            return Err(WriteError::Returned { name: key.to_string() });
         }
         let api: Api<ServiceProxyPlan> = Api::namespaced(self.client.clone(), &key.namespace);
         for stored in plans {
@@ -106,10 +105,11 @@ impl Writer {
                 }
                 for winner in winners {
                     let note = format!(
-                        "Service {} claims an address of this Service, and is refused it",
+                        "Service {} claims an address or node port of this Service, and is refused it",
                         service.key
                     );
-                    self.reporter.warn(Regarding::service(&winner, None), "Plan", "FrontendConflict", &note);
+                    let regarding = Regarding::service(&winner.key, Some(&winner.uid));
+                    self.reporter.warn(regarding, "Plan", "FrontendConflict", &note);
                 }
                 let answer: Item<StoredPlan> = item(answer);
                 match answer.value.as_ref().is_some_and(|stored| stored.refused == refused) {
@@ -161,5 +161,34 @@ fn compare(written: &ServiceProxyPlanSpec, answer: ServiceProxyPlan) -> Result<A
     match stored.value.as_ref().is_some_and(|stored| stored.spec == *written) {
         true => Ok(Ack::Plan(stored)),
         false => Err(WriteError::Altered { kind: KIND, name: stored.key.1 }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::write::Reporter;
+    use axum::{Router, routing::get};
+    use kube::{Client, Config};
+
+    /// A writer to an API server that knows the Service shop/web, and nothing else.
+    async fn writer() -> Writer {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let found = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "web"}});
+        let path = "/api/v1/namespaces/shop/services/web";
+        let router = Router::new().route(path, get(move || async move { found.to_string() }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let client = Client::try_from(Config::new(address.parse().unwrap())).unwrap();
+        Writer::new(client.clone(), Reporter::new(client, "test"), Arc::new(Metrics::new().0))
+    }
+
+    #[tokio::test]
+    async fn what_a_service_left_behind_stays_if_it_is_there_again_and_is_looked_at_later() {
+        let batch = writer().await.leftovers(&ServiceKey::new("shop", "web"), Vec::new(), Vec::new()).await;
+        assert!(batch.acks.is_empty(), "{batch:?}");
+        // As a success it would be looked at again at once, and ask again and again until the watch has the news.
+        assert_eq!(batch.result.unwrap_err().class(), Class::Stale);
     }
 }

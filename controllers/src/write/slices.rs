@@ -1,4 +1,5 @@
-//! EndpointSlices: the writes of one Service, in their order. The first that fails ends them.
+//! EndpointSlices: the writes of one Service, in their order. The first that fails ends them; one that is stored, but not as it
+//! was written, does not.
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Patch};
@@ -23,6 +24,8 @@ impl Writer {
         for write in work.writes {
             match self.slice(&api, &work.service, write, &mut batch.taken).await {
                 Ok(ack) => batch.acks.extend(ack),
+                // Else the slices after it would never be written.
+                Err(error) if error.class() == Class::Altered => batch.result = Err(error),
                 Err(error) => {
                     batch.result = Err(error);
                     break;

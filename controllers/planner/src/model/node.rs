@@ -11,7 +11,7 @@ pub struct Node {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// Its InternalIP addresses, the first of each family.
+    /// The first of its addresses in each family: its InternalIP, or without one its ExternalIP.
     pub addresses: Vec<IpAddr>,
     /// The ranges that its pods get their addresses from.
     pub pod_cidrs: Vec<IpNet>,

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_node_port_is_contested_alone_and_by_protocol() {
-        let on_nodes = |protocol, port| Frontend { address: None, protocol, port: NonZeroU16::new(port).unwrap() };
+        let on_nodes =
+            |protocol, port| Frontend { address: None, protocol, port: NonZeroU16::new(port).unwrap() };
         let (old, young) = (claim("old", 1, false), claim("young", 2, false));
         let mut claims = Claims::default();
         claims.want(&old.service, [(on_nodes(Protocol::Tcp, 30080), old.clone())].into());

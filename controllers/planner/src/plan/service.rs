@@ -6,7 +6,8 @@ use std::sync::Arc;
 use pointsman_crds::conditions::RefusalReason;
 use pointsman_crds::names::LABEL_HEADLESS;
 use pointsman_crds::{
-    Affinity, PlanPort, Protocol, ServiceProxyPlanSpec, ServiceRefused, ServiceRefusedList, Summary, TrafficPolicy,
+    Affinity, PlanPort, Protocol, ServiceProxyPlanSpec, ServiceRefused, ServiceRefusedList, Summary,
+    TrafficPolicy,
 };
 
 use super::addresses::{self, Policy};
@@ -90,7 +91,11 @@ pub fn claims(service: &Service, policy: &Policy) -> BTreeMap<Frontend, Claim> {
 pub fn held_by(spec: &ServiceProxyPlanSpec) -> BTreeSet<Frontend> {
     let addresses = spec.cluster_ips.iter().chain(&spec.external_ips).chain(&spec.load_balancer_ips);
     let on_addresses = addresses.flat_map(|&address| {
-        let at = move |port: &PlanPort| Frontend { address: Some(address), protocol: port.protocol, port: port.port };
+        let at = move |port: &PlanPort| Frontend {
+            address: Some(address),
+            protocol: port.protocol,
+            port: port.port,
+        };
         spec.ports.iter().map(at)
     });
     let on_nodes = |protocol, port| Frontend { address: None, protocol, port };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use pointsman_crds::names::{
     LABEL_HEADLESS, LABEL_SERVICE_PROXY_NAME, LABEL_SLICE_MANAGED_BY, SLICE_MANAGED_BY,
 };
-use pointsman_crds::{ProxySettings, TrafficPolicy};
+use pointsman_crds::{Protocol, ProxySettings, TrafficPolicy};
 use proptest::prelude::*;
 
-use super::{Policy, ServicePlan, ServicePlanInput, Verdict, plan_node, plan_service};
+use super::{PORTS, Part, Policy, ServicePlan, ServicePlanInput, Verdict, plan_node, plan_service};
 use crate::model::{Node, Service, ServiceKey, ServicePort, Slice, TargetPort};
 use crate::testing::{foreign, labels, number, port, web};
 
@@ -195,6 +195,68 @@ fn a_restriction_that_cannot_be_read_closes_the_door() {
         Service { load_balancer_ips: vec![ip("192.0.2.10")], source_ranges_unreadable: true, ..web() };
     let spec = planned(&service, &[]).base.unwrap();
     assert_eq!((spec.load_balancer_ips.len(), spec.cluster_ips.len()), (0, 1));
+    // A range of one family restricts nothing in the other.
+    let half = Service {
+        load_balancer_ips: vec![ip("192.0.2.10"), ip("2001:db8::10")],
+        source_ranges: vec!["203.0.113.0/24".parse().unwrap()],
+        ..service
+    };
+    let spec = planned(&half, &[]).base.unwrap();
+    assert_eq!((spec.load_balancer_ips, spec.load_balancer_source_ranges.len()), (vec![ip("192.0.2.10")], 1));
+}
+
+#[test]
+fn more_source_ranges_than_a_plan_holds_close_the_door_and_are_told() {
+    for (count, open, told) in [(256u32, 1, 0), (257, 0, 1)] {
+        let range = |n: u32| format!("203.{}.{}.0/24", n / 256, n % 256).parse().unwrap();
+        let service = Service {
+            load_balancer_ips: vec![ip("192.0.2.10")],
+            source_ranges: (0..count).map(range).collect(),
+            ..web()
+        };
+        let plan = planned(&service, &[]);
+        assert_eq!(reasons(&plan).len(), told, "{count}: {:?}", reasons(&plan));
+        let spec = plan.base.unwrap();
+        assert_eq!((spec.load_balancer_ips.len(), spec.cluster_ips.len()), (open, 1), "{count}");
+    }
+}
+
+#[test]
+fn a_node_port_that_another_plan_still_holds_is_left_out_alone() {
+    let held = |number_of: u16| ServicePort {
+        node_port: Some(number(number_of)),
+        ..port(&format!("p{number_of}"), number_of, TargetPort::Number(number(80)))
+    };
+    let service = Service {
+        ports: vec![held(30080), held(30081)],
+        external_local: true,
+        health_check_node_port: Some(number(30090)),
+        ..web()
+    };
+    let waiting = [30080, 30090].map(|port| Part::NodePort(Protocol::Tcp, number(port)));
+    let verdict = Verdict { waiting: waiting.into(), ..Verdict::default() };
+    let plan = judged(&service, &[], &verdict, &policy());
+    assert_eq!(reasons(&plan), [""; 0]);
+    let spec = plan.base.unwrap();
+    let node_ports: Vec<_> = spec.ports.iter().map(|port| port.node_port.map(u16::from)).collect();
+    assert_eq!((node_ports, spec.health_check_node_port), (vec![None, Some(30081)], None));
+    assert_eq!(spec.cluster_ips.len(), 1);
+}
+
+#[test]
+fn ports_beyond_what_a_plan_holds_have_no_targets_either() {
+    let all: Vec<ServicePort> =
+        (1..=120).map(|n| port(&format!("p{n}"), n, TargetPort::Number(number(8000 + n)))).collect();
+    let mut slice = foreign("web-a", &["10.1.0.1"]);
+    let of_slice = slice.content.ports[0].clone();
+    slice.content.ports = all
+        .iter()
+        .map(|port| crate::model::SlicePort { name: port.name.clone(), ..of_slice.clone() })
+        .collect();
+    let plan = planned(&Service { ports: all, ..web() }, &[slice]);
+    assert_eq!(plan.refused.as_ref().unwrap().count, 20);
+    let spec = plan.base.unwrap();
+    assert_eq!((spec.ports.len(), spec.groups[0].targets.len()), (PORTS, PORTS));
 }
 
 #[test]
@@ -202,8 +264,8 @@ fn lost_and_waiting_addresses_are_left_out_and_only_lost_ones_told() {
     let service =
         Service { load_balancer_ips: vec![ip("192.0.2.10"), ip("192.0.2.11"), ip("192.0.2.12")], ..web() };
     let verdict = Verdict {
-        lost: [(ip("192.0.2.10"), ServiceKey::new("shop", "older"))].into(),
-        waiting: [ip("192.0.2.11")].into(),
+        lost: [(Part::Address(ip("192.0.2.10")), ServiceKey::new("shop", "older"))].into(),
+        waiting: [Part::Address(ip("192.0.2.11"))].into(),
     };
     let plan = judged(&service, &[], &verdict, &policy());
     assert_eq!(plan.base.clone().unwrap().load_balancer_ips, [ip("192.0.2.12")]);
@@ -262,6 +324,20 @@ fn slices_whose_names_end_alike_share_a_shard() {
     let plan = planned(&web(), &[many("web-aaaaa", 0, 60), many("by-hand-aaaaa", 60, 60)]);
     assert_eq!(plan.shards.len(), 1);
     assert_eq!(endpoints(&plan).len(), 120);
+}
+
+#[test]
+fn a_shard_has_a_name_that_an_object_can_have() {
+    let long = |end: char| format!("{}{end}", "a".repeat(252));
+    let slices = [many(&long('x'), 0, 60), many(&long('y'), 60, 60)];
+    let plan = planned(&web(), &slices);
+    assert_eq!((plan.shards.len(), endpoints(&plan).len()), (2, 120));
+    assert!(
+        plan.shards.keys().all(|name| name.starts_with("web.") && name.len() <= 253),
+        "{:?}",
+        plan.shards.keys()
+    );
+    assert_eq!(plan.base, planned(&web(), &slices).base);
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! Restarts and successions of controllers, and of the API server: whoever leads finds everything as it should be, and writes nothing.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::binary::Controller;
+use crate::objects::{pod, slice};
+use crate::place::Place;
+use crate::request::get;
+use crate::text;
+use crate::world::World;
+
+pub fn restart(world: &World, controller: Controller) -> Result<Controller> {
+    nothing_is_written(world, || {
+        controller.stop()?;
+        Controller::leading(world, &[])
+    })
+}
+
+pub fn leader_goes(world: &World, controller: Controller) -> Result<Controller> {
+    nothing_is_written(world, || {
+        let mut standby = standby(world)?;
+        controller.stop()?;
+        let since = std::time::Instant::now();
+        standby.wait_for("ok: leading")?;
+        // A Lease that was given back need not run out, which would take ten seconds.
+        ensure!(since.elapsed() < Duration::from_secs(8), "it took {:?}", since.elapsed());
+        Ok(standby)
+    })
+}
+
+pub fn leader_killed(world: &World, controller: Controller) -> Result<Controller> {
+    nothing_is_written(world, || {
+        let mut standby = standby(world)?;
+        controller.kill()?;
+        standby.wait_for("ok: leading")?;
+        Ok(standby)
+    })
+}
+
+pub fn apiserver_killed(world: &World, mut controller: Controller) -> Result<Controller> {
+    nothing_is_written(world, || {
+        world.control_plane.kill_apiserver();
+        std::thread::sleep(Duration::from_secs(1));
+        world.control_plane.start_apiserver()?;
+        controller.wait_for("ok: leading")?;
+        Ok(controller)
+    })
+}
+
+fn standby(world: &World) -> Result<Controller> {
+    let mut standby = Controller::start(world, world.kubeconfig(), &[])?;
+    standby.wait_for("ok: standing by")?;
+    Ok(standby)
+}
+
+/// Of everything there is something; then `act` gives a leader that shows by a new Service that it works; nothing else was written.
+fn nothing_is_written(world: &World, act: impl FnOnce() -> Result<Controller>) -> Result<Controller> {
+    some_of_everything(world)?;
+    world.silence(|_| true)?;
+    let mark = world.mark()?;
+    let mut controller = act()?;
+    let canary = world.canary()?;
+    controller.still_runs()?;
+    let all = world.writes_since(mark)?;
+    let mut writes: Vec<String> =
+        all.iter().filter(|record| record.namespace != canary).map(text::write).collect();
+    ensure!(all.len() > writes.len(), "the canary itself is in the log");
+    writes.sort();
+    ensure!(writes.is_empty(), "{} writes: {writes:#?}", writes.len());
+    Ok(controller)
+}
+
+/// Services of all sorts, once: what other trials have left behind counts as well.
+fn some_of_everything(world: &World) -> Result<()> {
+    if world.ask(&get("/api/v1/namespaces/rest"))?.code == 200 {
+        return Ok(());
+    }
+    let place = Place::create(world, "rest")?;
+    place.pods(&(1..=120).map(pod).collect::<Vec<_>>())?;
+    place.pods(&[pod(200).app("few"), pod(201).app("few").not_ready(), pod(202).app("few").leaving()])?;
+    place.service("crowd", &json!({"ipFamilyPolicy": "RequireDualStack"}))?;
+    place
+        .service("few", &json!({"selector": {"app": "few"}, "externalIPs": ["198.51.100.9", "192.0.2.9"]}))?;
+    place.service("headless", &json!({"clusterIP": "None"}))?;
+    place.service("elsewhere", &json!({"type": "ExternalName", "externalName": "x.invalid"}))?;
+    place.service("nobody", &json!({"selector": {"app": "nobody"}}))?;
+    place.service("bare", &json!({"selector": null}))?;
+    place.add("slice", slice("by-hand", "bare", &["10.9.0.1", "239.1.1.1"]))?;
+    place.expect_plan("few", Some(&[":8080 | 200 202t"]))?;
+    place.expect_plan("nobody", Some(&[]))?;
+    place.expect_plan("bare", Some(&[":8080 | 10.9.0.1"]))
+}
