@@ -208,7 +208,14 @@ impl Plan {
                 all.into_iter().map(|(key, plan)| (key, Some(plan))).chain(gone).collect()
             }
         };
-        changed.retain(|key, plan| self.services.get(key) != plan.as_ref());
+        changed.retain(|key, plan| match (self.services.get_mut(key), plan) {
+            (Some(known), Some(plan)) if known == plan => {
+                // The feed goes on holding its own: an equal one, of the checkpoint for instance, is not kept beside it.
+                known.clone_from(plan);
+                false
+            }
+            (known, plan) => known.is_some() || plan.is_some(),
+        });
         for (key, plan) in &changed {
             match plan {
                 Some(plan) => drop(self.services.insert(key.clone(), plan.clone())),

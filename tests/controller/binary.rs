@@ -31,17 +31,19 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Starts one as whoever `kubeconfig` says.
+    /// Starts one as whoever `kubeconfig` says. Flags that are given stand for the chart's of the same name.
     pub fn start(world: &World, kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
         let number = world.next_number();
         let name = format!("controller-{number}");
         let (health, metrics) = (free_port()?, free_port()?);
+        let name_of = |flag: &str| flag.split('=').next().map(str::to_owned);
+        let is_given = |flag: &&String| flags.iter().any(|given| name_of(given) == name_of(flag));
         let process = Launch::new(&name, own_binary("pointsman-controller")?)
             .args(["run", "--identity", &name, "--kubeconfig"])
             .arg(kubeconfig)
             .arg(format!("--health-address=127.0.0.1:{health}"))
             .arg(format!("--metrics-address=127.0.0.1:{metrics}"))
-            .args(world.flags())
+            .args(world.flags().iter().filter(|flag| !is_given(flag)))
             .args(flags)
             .start(world.control_plane.folder())?;
         Ok(Self { process, health })

@@ -6,14 +6,11 @@ use anyhow::{Context, Result, ensure};
 use pointsman_tests::audit::Record;
 use serde_json::{Value, json};
 
-use crate::history::{Moment, moments};
+use crate::history::{Moment, PLANS, SLICES, moments};
 use crate::objects::{Pod, pod};
 use crate::place::{Place, eventually};
 use crate::text::{list, text};
 use crate::world::World;
-
-const SLICES: (&str, &str) = ("apis/discovery.k8s.io/v1", "endpointslices");
-const PLANS: (&str, &str) = ("apis/pointsman.dev/v1alpha1", "serviceproxyplans");
 
 /// 250 pods, one that becomes unready, 89 that are left, and 249 again.
 pub fn comes_and_goes(world: &World) -> Result<()> {
@@ -21,10 +18,11 @@ pub fn comes_and_goes(world: &World) -> Result<()> {
     let pods: Vec<Pod> = (1..=250).map(pod).collect();
     place.pods(&pods)?;
     // So that all of them are known when the Service comes.
-    place.service("canary", &Value::Null)?;
+    place.service("canary", &json!({"clusterIP": "None"}))?;
     eventually("all pods to be known", &250, || {
         slice_sizes(&place, "canary").map(|sizes| sizes.iter().sum())
     })?;
+    place.silence()?;
     let mark = world.mark()?;
     place.service("web", &Value::Null)?;
     expect_sizes(&place, &[50, 100, 100])?;

@@ -9,10 +9,15 @@ use serde_json::Value;
 use crate::place::Place;
 use crate::text::text;
 
+/// Where EndpointSlices are: group and plural.
+pub const SLICES: (&str, &str) = ("apis/discovery.k8s.io/v1", "endpointslices");
+/// Where ServiceProxyPlans are.
+pub const PLANS: (&str, &str) = ("apis/pointsman.dev/v1alpha1", "serviceproxyplans");
+
 /// The objects at one moment, by name.
 pub type Moment = BTreeMap<String, Value>;
 
-/// Every moment since the namespace was made. `path`: for instance `apis/discovery.k8s.io/v1` and `endpointslices`.
+/// Every moment since the namespace was made.
 pub fn moments(place: &Place<'_>, (group, plural): (&str, &str)) -> Result<Vec<Moment>> {
     let namespace = place.world.text(&format!("/api/v1/namespaces/{}", place.name))?;
     let namespace: Value = serde_json::from_str(&namespace)?;

@@ -52,6 +52,7 @@ const TRIALS: &[(&str, Work)] = &[
     ("slices: a cluster IP's slices are not headless, and a headless one's are", slices::headless_label),
     ("slices: those of others count only for a Service without a selector", slices::hand_made),
     ("services: deleted and made again under the same name", services::made_again),
+    ("services: an address that goes from one to the next is in one plan at most", services::address_moves),
     ("services: to ExternalName and back", services::external_name_and_back),
     ("services: another selector, and none", services::another_selector),
     ("services: a pod's labels, and its end", services::pod_changes),
@@ -62,6 +63,7 @@ const TRIALS: &[(&str, Work)] = &[
     ("refused: external IPs outside the allow list", refused::external_ip),
     ("refused: two Services with one external IP: the older has it, and both are told", refused::conflict),
     ("nodes: a plan follows its Node from its making to its end", nodes::life),
+    ("nodes: deleted and made again under the same name", nodes::made_again),
     ("nodes: a pod counts once its Node is there, and moves with its zone", nodes::endpoints_follow),
 ];
 

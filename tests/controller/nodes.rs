@@ -54,6 +54,15 @@ pub fn life(world: &World) -> Result<()> {
         ensure!(writes(world, mark, "east")? == ["patch nodeproxyplans east"], "one write for {field}");
     }
     let mark = world.mark()?;
+    let forged = json!({"spec": {"mode": "ipvs", "node": {"zone": "elsewhere"}, "paused": true}});
+    world.forge(&merge("npp/east", forged))?;
+    let good = world.must(&get("npp/north"))?["spec"]["mode"].clone();
+    eventually("a foreign edit to be put right", &(expected.clone(), good, Value::Null), || {
+        let spec = world.must(&get("npp/east"))?["spec"].clone();
+        Ok((spec["node"].clone(), spec["mode"].clone(), spec["paused"].clone()))
+    })?;
+    ensure!(writes(world, mark, "east")? == ["patch nodeproxyplans east"], "one write");
+    let mark = world.mark()?;
     // What no plan shows.
     world.must(&merge("node/east", json!({"metadata": {"labels": {"pool": "edge"}}})))?;
     ensure!(writes(world, mark, "east")?.is_empty(), "nothing to write");
@@ -61,6 +70,20 @@ pub fn life(world: &World) -> Result<()> {
     eventually("the plan to be gone", &404, || Ok(world.ask(&get("npp/east"))?.code))?;
     ensure!(writes(world, mark, "east")? == ["delete nodeproxyplans east"], "one deletion");
     Ok(())
+}
+
+/// Under the same name, as when a machine is installed anew.
+pub fn made_again(world: &World) -> Result<()> {
+    let before = world.add_node("again", "c")?;
+    eventually("its plan", &200, || Ok(world.ask(&get("npp/again"))?.code))?;
+    world.must(&delete("node/again"))?;
+    let after = world.add_node("again", "c")?;
+    let uid = after["metadata"]["uid"].clone();
+    ensure!(uid != before["metadata"]["uid"], "it is another one");
+    eventually("the plan of the new Node", &(uid.clone(), uid), || {
+        let plan = world.ask(&get("npp/again"))?.body;
+        Ok((plan["spec"]["node"]["uid"].clone(), plan["metadata"]["ownerReferences"][0]["uid"].clone()))
+    })
 }
 
 pub fn endpoints_follow(world: &World) -> Result<()> {

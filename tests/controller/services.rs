@@ -1,11 +1,15 @@
 //! Services and Pods that change: what follows, and what stays.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use crate::history::{PLANS, moments};
 use crate::objects::pod;
 use crate::place::{Place, eventually};
 use crate::request::merge;
+use crate::text::text;
 use crate::world::World;
 
 pub fn made_again(world: &World) -> Result<()> {
@@ -28,6 +32,31 @@ pub fn made_again(world: &World) -> Result<()> {
     place.expect_plan("web", Some(&[":8080 | 1"]))?;
     let plans = place.plans()?;
     ensure!(plans["web"]["spec"]["clusterIPs"] == before["spec"]["clusterIPs"], "with its address");
+    Ok(())
+}
+
+/// Its first owner is deleted and another Service takes the address at once: at no moment do two plans hold it.
+pub fn address_moves(world: &World) -> Result<()> {
+    let place = Place::create(world, "address-moves")?;
+    let address = json!({"clusterIP": "10.96.200.200"});
+    for name in ["b", "a", "c"] {
+        place.service(name, &address)?;
+        eventually(&format!("{name} to have the address"), &json!(["10.96.200.200"]), || {
+            Ok(place.plans()?.get(name).map(|plan| plan["spec"]["clusterIPs"].clone()).unwrap_or_default())
+        })?;
+        if name != "c" {
+            place.delete("service", name)?;
+        }
+    }
+    let mut holders = BTreeSet::new();
+    for moment in moments(&place, PLANS)? {
+        let holds = |plan: &&Value| plan["spec"]["clusterIPs"] == json!(["10.96.200.200"]);
+        let now: Vec<&str> =
+            moment.values().filter(holds).map(|plan| text(&plan["metadata"]["name"])).collect();
+        ensure!(now.len() < 2, "{now:?} hold it at once");
+        holders.extend(now.into_iter().map(str::to_owned));
+    }
+    ensure!(holders.len() == 3, "the history of the plans is told: {holders:?}");
     Ok(())
 }
 

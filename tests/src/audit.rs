@@ -11,6 +11,9 @@ use serde::Deserialize;
 pub(crate) const POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy",
   "omitStages": ["RequestReceived", "ResponseStarted"], "rules": [{"level": "Metadata"}]}"#;
 
+/// In bytes, many times over: without bodies a line has one or two thousand.
+const LONGEST_LINE: u64 = 65536;
+
 /// The log of one control plane.
 #[derive(Debug, Clone)]
 pub struct Audit {
@@ -45,13 +48,19 @@ impl Audit {
         Self { path }
     }
 
-    /// The end of the log now.
+    /// The end of the log now. A line that is just being written comes after it.
     pub fn mark(&self) -> Result<Mark> {
-        match std::fs::metadata(&self.path) {
-            Ok(metadata) => Ok(Mark(metadata.len())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Mark(0)),
-            Err(error) => Err(error).with_context(|| format!("look at {}", self.path.display())),
-        }
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Mark(0)),
+            file => file.with_context(|| format!("open {}", self.path.display()))?,
+        };
+        let length = file.metadata().context("look at the audit log")?.len();
+        let start = length.saturating_sub(LONGEST_LINE);
+        file.seek(SeekFrom::Start(start)).context("find the end of the audit log")?;
+        let mut bytes = Vec::new();
+        file.take(length - start).read_to_end(&mut bytes).context("read the end of the audit log")?;
+        let lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        Ok(Mark(start + u64::try_from(lines)?))
     }
 
     /// Every request that was completed since then. A line that is just being written belongs to the next reading.

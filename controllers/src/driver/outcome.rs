@@ -6,6 +6,7 @@ use pointsman_planner::model::ServiceKey;
 use tokio::task::JoinError;
 
 use super::{Driver, Target};
+use crate::next::ServiceWork;
 use crate::write::{Batch, Class, Regarding, WriteError};
 
 /// After how many failures in a row an Event tells of it again.
@@ -71,6 +72,10 @@ impl Driver {
         match target {
             Target::Service(key) if class == Class::Altered && error.is_about_slices() => {
                 self.obstacles.entry(key.clone()).or_default().altered = true;
+                // The slices wait for their next try; the plans follow at once what is stored.
+                if matches!(self.service_work(key, None), ServiceWork::Plans(..)) {
+                    self.queue.mark(target, None);
+                }
             }
             Target::Service(_) | Target::Node(_) if class == Class::Altered => {
                 self.altered.insert(target.clone(), error.to_string());

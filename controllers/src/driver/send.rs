@@ -31,11 +31,9 @@ impl Driver {
     }
 
     fn send_service(&mut self, key: ServiceKey, trigger: Option<Time>) {
-        static NONE: Obstacles = Obstacles { taken: BTreeSet::new(), altered: false };
         let target = Target::Service(key.clone());
-        let obstacles = self.obstacles.get(&key).unwrap_or(&NONE);
         let writer = self.writer.clone();
-        match next::service_work(&self.index, &key, obstacles, trigger) {
+        match self.service_work(&key, trigger) {
             ServiceWork::Nothing => {
                 self.metrics.synced("success");
                 self.settle_service(&key);
@@ -50,6 +48,13 @@ impl Driver {
                 self.running.spawn(async move { (target, writer.leftovers(&key, plans, slices).await) });
             }
         }
+    }
+
+    /// What is missing for a Service, in view of what is known to be in the way.
+    pub(super) fn service_work(&self, key: &ServiceKey, trigger: Option<Time>) -> ServiceWork {
+        static NONE: Obstacles = Obstacles { taken: BTreeSet::new(), altered: false };
+        let obstacles = self.obstacles.get(key).unwrap_or(&NONE);
+        next::service_work(&self.index, key, obstacles, trigger)
     }
 
     fn send_node(&mut self, name: String) {

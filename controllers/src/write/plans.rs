@@ -62,7 +62,7 @@ impl Writer {
         }
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
         for stored in slices {
-            acks.extend(self.delete_slice(&api, key.namespace.clone(), &stored).await?);
+            acks.push(self.delete_slice(&api, key.namespace.clone(), &stored).await?);
         }
         Ok(())
     }
@@ -168,17 +168,26 @@ fn compare(written: &ServiceProxyPlanSpec, answer: ServiceProxyPlan) -> Result<A
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use crate::next::SliceWrites;
     use crate::write::Reporter;
-    use axum::{Router, routing::get};
+    use axum::Router;
+    use axum::routing::{get, post as post_to};
     use kube::{Client, Config};
+    use pointsman_crds::IpFamily;
+    use pointsman_crds::names::LABEL_SLICE_SERVICE;
+    use pointsman_planner::model::SliceContent;
+    use pointsman_planner::slice::SliceWrite;
 
     /// A writer to an API server that knows the Service shop/web, and nothing else.
     async fn writer() -> Writer {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
         let found = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "web"}});
         let path = "/api/v1/namespaces/shop/services/web";
-        let router = Router::new().route(path, get(move || async move { found.to_string() }));
+        writer_to(Router::new().route(path, get(move || async move { found.to_string() }))).await
+    }
+
+    async fn writer_to(router: Router) -> Writer {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let client = Client::try_from(Config::new(address.parse().unwrap())).unwrap();
         Writer::new(client.clone(), Reporter::new(client, "test"), Arc::new(Metrics::new().0))
@@ -190,5 +199,30 @@ mod tests {
         assert!(batch.acks.is_empty(), "{batch:?}");
         // As a success it would be looked at again at once, and ask again and again until the watch has the news.
         assert_eq!(batch.result.unwrap_err().class(), Class::Stale);
+    }
+
+    #[tokio::test]
+    async fn slices_that_are_stored_otherwise_are_acknowledged_and_the_next_are_written() {
+        // It labels whatever it is given.
+        let label = |body: String| async move {
+            let mut slice: Value = serde_json::from_str(&body).unwrap();
+            slice["metadata"]["labels"]["cost-centre"] = json!("x");
+            slice.to_string()
+        };
+        let path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+        let writer = writer_to(Router::new().route(path, post_to(label))).await;
+        let service = Service { key: ServiceKey::new("shop", "web"), ..Service::default() };
+        let content = SliceContent {
+            family: IpFamily::IPv4,
+            labels: [(LABEL_SLICE_SERVICE.to_owned(), "web".to_owned())].into(),
+            trigger: None,
+            ports: Vec::new(),
+            endpoints: Vec::new(),
+        };
+        let create = |name: &str| SliceWrite::Create { name: name.to_owned(), content: content.clone() };
+        let writes = vec![create("web-a"), create("web-b")];
+        let batch = writer.slices(SliceWrites { service: Arc::new(service), writes }).await;
+        assert_eq!(batch.acks.len(), 2, "{batch:?}");
+        assert_eq!(batch.result.unwrap_err().class(), Class::Altered);
     }
 }

@@ -22,8 +22,8 @@ impl Writer {
         let mut batch = Batch { acks: Vec::new(), taken: None, result: Ok(()) };
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &work.service.key.namespace);
         for write in work.writes {
-            match self.slice(&api, &work.service, write, &mut batch.taken).await {
-                Ok(ack) => batch.acks.extend(ack),
+            match self.slice(&api, &work.service, write, &mut batch).await {
+                Ok(()) => {}
                 // Else the slices after it would never be written.
                 Err(error) if error.class() == Class::Altered => batch.result = Err(error),
                 Err(error) => {
@@ -40,15 +40,17 @@ impl Writer {
         api: &Api<EndpointSlice>,
         service: &Service,
         write: SliceWrite,
-        taken: &mut Option<String>,
-    ) -> Result<Option<Ack>, WriteError> {
+        batch: &mut Batch,
+    ) -> Result<(), WriteError> {
         match write {
             SliceWrite::Create { name, content } => {
                 let slice = object::slice(service, &name, &content);
                 match self.request(Operation::Create, KIND, &name, api.create(&post(), &slice)).await {
-                    Ok(stored) => compare(&content, stored).map(Some),
+                    Ok(answer) => take(&content, answer, &mut batch.acks),
                     Err(error) if error.class() == Class::Taken => {
-                        self.look_at(api, service, &name, taken).await
+                        let found = self.look_at(api, service, &name, &mut batch.taken).await?;
+                        batch.acks.extend(found);
+                        Ok(())
                     }
                     Err(error) => Err(error),
                 }
@@ -58,10 +60,11 @@ impl Writer {
                 let params = patch();
                 let request = api.patch(&stored.name, &params, &body);
                 let answer = self.request(Operation::Update, KIND, &stored.name, request).await?;
-                compare(&content, answer).map(Some)
+                take(&content, answer, &mut batch.acks)
             }
             SliceWrite::Delete { stored } => {
-                self.delete_slice(api, service.key.namespace.clone(), &stored).await
+                batch.acks.push(self.delete_slice(api, service.key.namespace.clone(), &stored).await?);
+                Ok(())
             }
         }
     }
@@ -72,9 +75,9 @@ impl Writer {
         api: &Api<EndpointSlice>,
         namespace: String,
         stored: &Slice,
-    ) -> Result<Option<Ack>, WriteError> {
+    ) -> Result<Ack, WriteError> {
         self.delete(api, KIND, &stored.name, &stored.uid, &stored.resource_version).await?;
-        Ok(Some(Ack::SliceDeleted((namespace, stored.name.clone()), stored.uid.clone())))
+        Ok(Ack::SliceDeleted((namespace, stored.name.clone()), stored.uid.clone()))
     }
 
     /// The name is taken: by a slice of ours that the watch has not shown yet, or by somebody else's.
@@ -114,7 +117,8 @@ fn update(service: &Service, stored: &Slice, content: &SliceContent) -> Patch<se
     }))
 }
 
-fn compare(written: &SliceContent, answer: EndpointSlice) -> Result<Ack, WriteError> {
+/// What is stored is what counts, also where it differs from what was written.
+fn take(written: &SliceContent, answer: EndpointSlice, acks: &mut Vec<Ack>) -> Result<(), WriteError> {
     let stored: Item<Slice> = item(answer);
     let same = stored.value.as_ref().is_some_and(|stored| {
         !stored.altered
@@ -122,5 +126,7 @@ fn compare(written: &SliceContent, answer: EndpointSlice) -> Result<Ack, WriteEr
             && stored.content.ports == written.ports
             && stored.content.endpoints == written.endpoints
     });
-    if same { Ok(Ack::Slice(stored)) } else { Err(WriteError::Altered { kind: KIND, name: stored.key.1 }) }
+    let name = stored.key.1.clone();
+    acks.push(Ack::Slice(stored));
+    if same { Ok(()) } else { Err(WriteError::Altered { kind: KIND, name }) }
 }
