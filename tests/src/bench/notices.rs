@@ -103,8 +103,9 @@ fn note(mut bytes: &[u8], writes: &mut Writes) {
 
 /// Length and type of the message that stands first, if one does.
 fn header(bytes: &[u8]) -> Option<(usize, u16)> {
-    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    let head = bytes.get(..HEADER)?;
+    let length = u32::from_ne_bytes(head.get(..4)?.try_into().ok()?);
+    let kind = u16::from_ne_bytes(head.get(4..6)?.try_into().ok()?);
     let length = usize::try_from(length).ok()?;
     (length >= HEADER).then_some((length, kind))
 }
