@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pointsman_tests::process::{Launch, Process};
+use pointsman_tests::process::{Launch, Process, Signal};
 use pointsman_tests::tools::own_binary;
 use pointsman_tests::wait;
 
@@ -74,6 +74,11 @@ impl Controller {
     /// Kills it, as a crash would.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     /// An error if it has ended by itself.

@@ -30,6 +30,8 @@ pub fn comes_and_goes(world: &World) -> Result<()> {
     expect_shards(&place, &[50, 100, 100])?;
     in_order(&place.records_since(mark)?)?;
     place.delete("service", "canary")?;
+    place.expect_slices("canary", &[])?;
+    place.silence()?;
     one_changes(&place, pods[0].clone())?;
     let mark = world.mark()?;
     place.end(&pods[90..])?;

@@ -62,6 +62,7 @@ const TRIALS: &[(&str, Work)] = &[
     ("refused: endpoints that no proxy may reach", refused::endpoints),
     ("refused: external IPs outside the allow list", refused::external_ip),
     ("refused: two Services with one external IP: the older has it, and both are told", refused::conflict),
+    ("refused: what the API server will not take is told and tried again", refused::by_apiserver),
     ("nodes: a plan follows its Node from its making to its end", nodes::life),
     ("nodes: deleted and made again under the same name", nodes::made_again),
     ("nodes: a pod counts once its Node is there, and moves with its zone", nodes::endpoints_follow),
@@ -72,6 +73,7 @@ const ALONE: &[(&str, AloneWork)] = &[
     ("rest: a restart writes nothing", rest::restart),
     ("rest: a leader that goes is succeeded, and nothing is written", rest::leader_goes),
     ("rest: a leader that is killed is succeeded, and nothing is written", rest::leader_killed),
+    ("rest: a leader that wakes up beside its successor does no harm", rest::leader_frozen),
     ("rest: an API server that is killed and comes back makes nothing to write", rest::apiserver_killed),
     ("consume: plans are made from others' slices, and no slice is written", consume::only_plans),
     ("stalled: kinds of another version stop all writing until they are healed", stalled::until_healed),
@@ -80,7 +82,7 @@ const ALONE: &[(&str, AloneWork)] = &[
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // Trials wait more than they work.
-    arguments.test_threads.get_or_insert(6);
+    arguments.test_threads.get_or_insert(8);
     let suite = Arc::new(Suite::default());
     let mut trials: Vec<Trial> = Vec::new();
     for (name, work) in TRIALS {

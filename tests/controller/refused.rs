@@ -1,11 +1,13 @@
 //! What the controller refuses: it is told in the plan's status and by an Event on the Service, and the rest of the Service works.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::objects::slice;
 use crate::place::{Place, eventually};
-use crate::request::create;
+use crate::request::{create, delete, merge};
 use crate::text::{list, text};
 use crate::world::World;
 
@@ -56,7 +58,7 @@ pub fn conflict(world: &World) -> Result<()> {
     // By name the younger comes first; creation times are whole seconds.
     place.service("older", &claims)?;
     expect_external(&place, "older", &json!(["192.0.2.50"]))?;
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(1100));
     place.service("a-younger", &claims)?;
     expect_refused(
         &place,
@@ -79,6 +81,33 @@ pub fn conflict(world: &World) -> Result<()> {
     place.delete("service", "older")?;
     expect_external(&place, "a-younger", &json!(["192.0.2.50"]))?;
     expect_refused(&place, "a-younger", &Value::Null)
+}
+
+/// The API server takes no slice here for a while: it is told, tried again with longer and longer pauses, and made good at last. A quota
+/// stands for whatever refuses.
+pub fn by_apiserver(world: &World) -> Result<()> {
+    let place = Place::create(world, "denied")?;
+    let none = json!({"count/endpointslices.discovery.k8s.io": "0"});
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": none},
+    });
+    let quotas = "/api/v1/namespaces/denied/resourcequotas";
+    world.must(&create(quotas, quota))?;
+    let status = json!({"status": {"hard": none, "used": none}});
+    world.must(&merge(&format!("{quotas}/none/status"), status))?;
+    let mark = world.mark()?;
+    place.service("web", &Value::Null)?;
+    let note = place.event("web", "FailedToUpdateEndpointSlices")?;
+    ensure!(note.contains("exceeded quota"), "the Event says why: {note}");
+    std::thread::sleep(Duration::from_secs(3));
+    let refused =
+        world.writes_since(mark)?.iter().filter(|it| it.namespace == "denied" && it.code == 403).count();
+    // At once, and 0.2 s, 0.6 s, 1.4 s and 3 s later.
+    ensure!((3..=6).contains(&refused), "{refused} tries in 3 s");
+    ensure!(place.plans()?.is_empty(), "no plan without slices");
+    world.must(&delete(&format!("{quotas}/none")))?;
+    place.expect_slices("web", &["IPv4 |"])?;
+    place.expect_plan("web", Some(&[]))
 }
 
 fn expect_refused(place: &Place<'_>, service: &str, expected: &Value) -> Result<()> {

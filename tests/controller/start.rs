@@ -12,7 +12,8 @@ use pointsman_tests::tools::own_binary;
 use serde_json::json;
 
 use crate::binary::{Controller, free_port};
-use crate::place::Place;
+use crate::place::{Place, eventually};
+use crate::request::get;
 use crate::text;
 use crate::world::{FIRST, World};
 
@@ -70,6 +71,7 @@ pub fn services_first(world: &World) -> Result<()> {
     for number in 0..FIRST.1 {
         place.expect_plan(&format!("web-{number}"), Some(&[]))?;
     }
+    eventually("a Node's plan", &200, || Ok(world.ask(&get("npp/north"))?.code))?;
     let writes = world.writes_since(world.dawn)?;
     let made = |resource: &str| -> Vec<usize> {
         let is_it = |record: &Record| record.verb == "create" && record.resource == resource;
@@ -86,28 +88,21 @@ pub fn services_first(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Nobody answers at the address: it says where, and is not ready or ends.
+/// Nobody answers at the address: it says so once, is not ready, waits, and can be ended meanwhile.
 pub fn no_apiserver(world: &World) -> Result<()> {
     let server = format!("https://127.0.0.1:{}", free_port()?);
     let text = std::fs::read_to_string(world.kubeconfig())?.replace(world.control_plane.server(), &server);
     let kubeconfig = world.control_plane.folder().join("nobody.kubeconfig");
     std::fs::write(&kubeconfig, text)?;
     let mut controller = Controller::start(world, &kubeconfig, &[])?;
-    pointsman_tests::wait::until("a sentence about the API server", Duration::from_secs(15), || {
-        Ok(controller.log()?.contains(&server))
-    })?;
-    let sentences = controller.log()?.lines().filter(|line| line.contains(&server)).count();
-    ensure!(sentences == 1, "one sentence: {}", controller.log()?);
-    std::thread::sleep(Duration::from_secs(1));
-    let is_ready = controller.ready().is_some_and(|(code, _)| code == 200);
-    ensure!(!is_ready, "it is not ready");
-    ensure!(!controller.log()?.contains("panicked"), "{}", controller.log()?);
-    // It waits for the API server, or it ends: nothing between.
-    if let Some((code, said)) = controller.ready() {
-        ensure!(code == 503 && !said.is_empty(), "{code} {said}");
-        controller.still_runs()?;
-    }
-    Ok(())
+    let (code, said) = controller.wait_for("is waited for")?;
+    ensure!(code == 503 && said.contains(&server), "{code} {said}");
+    // It tries again meanwhile.
+    std::thread::sleep(Duration::from_secs(3));
+    controller.still_runs()?;
+    let log = controller.log()?;
+    ensure!(log.lines().filter(|line| line.contains(&server)).count() == 1, "one sentence: {log}");
+    controller.stop()
 }
 
 /// Somebody else listens on its port.

@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::AloneWork;
 use crate::binary::Controller;
@@ -23,31 +23,34 @@ struct Stage {
 impl Suite {
     /// Runs a trial beside others.
     pub fn beside_others(&self, work: impl Fn(&World) -> Result<()>) -> Result<()> {
-        self.prepare()?;
-        let stage = self.stage.read().unwrap_or_else(PoisonError::into_inner);
-        work(&stage.as_ref().context("a cluster")?.world)
+        loop {
+            let stage = self.stage.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Stage { controller: Some(_), world }) = stage.as_ref() {
+                return work(world);
+            }
+            drop(stage);
+            prepare(&mut self.stage.write().unwrap_or_else(PoisonError::into_inner))?;
+        }
     }
 
-    /// Runs a trial while no other runs. Whatever it leaves behind, a controller runs afterwards.
+    /// Runs a trial while no other runs.
     pub fn alone(&self, work: &AloneWork) -> Result<()> {
-        self.prepare()?;
         let mut stage = self.stage.write().unwrap_or_else(PoisonError::into_inner);
-        let Stage { controller, world } = stage.as_mut().context("a cluster")?;
-        let before = controller.take().map_or_else(|| Controller::leading(world, &[]), Ok)?;
+        let Stage { controller, world } = prepare(&mut stage)?;
+        let before = controller.take().context("a controller")?;
         *controller = Some(work(world, before)?);
         Ok(())
     }
+}
 
-    fn prepare(&self) -> Result<()> {
-        let mut stage = self.stage.write().unwrap_or_else(PoisonError::into_inner);
-        if stage.is_none() {
-            let world = World::start()?;
-            *stage = Some(Stage { controller: None, world });
-        }
-        let stage = stage.as_mut().ok_or_else(|| anyhow!("no cluster"))?;
-        if stage.controller.is_none() {
-            stage.controller = Some(Controller::leading(&stage.world, &[])?);
-        }
-        Ok(())
+/// Makes the cluster if there is none, and starts a controller if a trial has left none.
+fn prepare(stage: &mut Option<Stage>) -> Result<&mut Stage> {
+    if stage.is_none() {
+        *stage = Some(Stage { controller: None, world: World::start()? });
     }
+    let stage = stage.as_mut().context("a cluster")?;
+    if stage.controller.is_none() {
+        stage.controller = Some(Controller::leading(&stage.world, &[])?);
+    }
+    Ok(stage)
 }

@@ -71,6 +71,8 @@ impl World {
         for number in 0..FIRST.1 {
             first.service(&format!("web-{number}"), &Value::Null)?;
         }
+        // The API server holds up creations of a kind that it has served for less than two seconds; a pause there is none of the controller's.
+        std::thread::sleep(Duration::from_secs(2));
         world.dawn = world.mark()?;
         Ok(world)
     }

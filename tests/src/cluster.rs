@@ -80,6 +80,7 @@ impl Cluster {
             .args(flags.iter().copied())
             // As the chart has it.
             .env("MALLOC_ARENA_MAX", "1")
+            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .netns(Some(&place.netns))
             .start(self.control_plane.folder())
     }
