@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use pointsman_crds::{NodeProxyPlan, NodeProxyPlanSpec};
+use pointsman_crds::{DriftPolicy, NodeProxyPlan, NodeProxyPlanSpec};
 use pointsman_dataplane::{ServiceKey, ServicePlan};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,11 @@ impl NodePlan {
         }
     }
 
+    /// What becomes of differences that somebody else made.
+    pub fn drift_policy(&self) -> DriftPolicy {
+        self.spec.settings.sync.as_ref().and_then(|sync| sync.drift).unwrap_or_default()
+    }
+
     /// Whether both ask for the same, whatever their status says.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         self.name == other.name && self.generation == other.generation && self.spec == other.spec
@@ -208,14 +213,7 @@ impl Plan {
                 all.into_iter().map(|(key, plan)| (key, Some(plan))).chain(gone).collect()
             }
         };
-        changed.retain(|key, plan| match (self.services.get_mut(key), plan) {
-            (Some(known), Some(plan)) if known == plan => {
-                // The feed goes on holding its own: an equal one, of the checkpoint for instance, is not kept beside it.
-                known.clone_from(plan);
-                false
-            }
-            (known, plan) => known.is_some() || plan.is_some(),
-        });
+        changed.retain(|key, plan| self.services.get(key) != plan.as_ref());
         for (key, plan) in &changed {
             match plan {
                 Some(plan) => drop(self.services.insert(key.clone(), plan.clone())),

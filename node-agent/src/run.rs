@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use pointsman_node_agent::args::{CleanupArgs, ExplainArgs, RenderArgs, RunArgs};
 use pointsman_node_agent::feed::Feed;
-use pointsman_node_agent::feed::api::ApiServer;
+use pointsman_node_agent::feed::api::{ApiServer, Held};
 use pointsman_node_agent::feed::checkpoint::Checkpoint;
 use pointsman_node_agent::feed::directory::Directory;
 use pointsman_node_agent::health::Health;
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mailbox = Arc::new(Mailbox::default());
     let metrics = Arc::new(Metrics::new(Timestamp::now()));
     let (reports, told) = watch::channel(Report::default());
-    let saving = saved(&args, source.node(), &mailbox)?;
+    let (saving, held) = saved(&args, source.node(), &mailbox)?;
     let outlets = Outlets {
         reports,
         health: Arc::new(Health::default()),
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let loops = thread::spawn(move || reconciler.run(&reading));
     let sink = source.sink(&args);
     let ended = tokio::select! {
-        () = source.feed(mailbox.clone()) => Err(anyhow!("the plans' source ended")),
+        () = source.feed(mailbox.clone(), held) => Err(anyhow!("the plans' source ended")),
         () = publish::run(told, sink, Agent::here(), &metrics) => Err(anyhow!("the reconciler ended")),
         served = serve::serve(args.health_address, serve::health(answers.clone())) => served.context("health"),
         served = serve::serve(args.metrics_address, serve::metrics(answers)) => served.context("metrics"),
@@ -144,21 +144,23 @@ impl Origin {
         }
     }
 
-    async fn feed(self, mailbox: Arc<Mailbox>) {
+    async fn feed(self, mailbox: Arc<Mailbox>, held: Held) {
         match self {
-            Self::Api { client, node } => ApiServer::new(client, &node).run(mailbox).await,
+            Self::Api { client, node } => ApiServer::new(client, &node, held).run(mailbox).await,
             Self::Directory { directory, .. } => directory.run(mailbox).await,
         }
     }
 }
 
-/// The checkpoint, if one is wanted; what it holds is posted as the first plan.
-fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<Option<Checkpoint>> {
-    let Some(directory) = &args.state_dir else { return Ok(None) };
+/// The checkpoint, if one is wanted; what it holds is posted as the first plan, and handed back.
+fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<(Option<Checkpoint>, Held)> {
+    let mut held = Held::new();
+    let Some(directory) = &args.state_dir else { return Ok((None, held)) };
     let checkpoint = Checkpoint::new(directory)?;
     match checkpoint.load() {
         Ok(Some(plan)) if plan.node.name == node => {
             tracing::info!(revision = %plan.revision, services = plan.services.len(), "the last whole plan is read from the checkpoint");
+            held.clone_from(&plan.services);
             mailbox.post(Update {
                 node: Some(plan.node),
                 services: Services::Saved(plan.services),
@@ -173,7 +175,7 @@ fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<Option
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "waiting for the first whole plan"),
     }
-    Ok(Some(checkpoint))
+    Ok((Some(checkpoint), held))
 }
 
 /// Opens the kernel; where tables cannot be owned, others' changes to them are watched for.

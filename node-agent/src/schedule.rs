@@ -10,6 +10,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// The pause while another agent owns a table: it may end at any moment.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(500);
+/// The least time between two read-backs, however often others touch the tables: two who repair each other's work must not do nothing else.
+const READ_BACK_PAUSE: Duration = Duration::from_secs(1);
+/// No period is longer, whatever a plan says.
+const LONGEST_PERIOD: Duration = Duration::from_secs(24 * 3600);
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -30,6 +37,7 @@ pub struct Schedule {
     last_commit: Option<Instant>,
     sweep_at: Option<Instant>,
     verify_at: Option<Instant>,
+    last_verify: Option<Instant>,
     failure: Option<Failure>,
 }
 
@@ -55,14 +63,15 @@ impl Schedule {
             last_commit: None,
             sweep_at: None,
             verify_at: None,
+            last_verify: None,
             failure: None,
         }
     }
 
     /// The least time between two commits, and the time between two read-backs.
     pub fn set_periods(&mut self, min_period: Duration, verify_period: Duration) {
-        self.min_period = min_period;
-        self.verify_period = verify_period.max(Duration::from_secs(1));
+        self.min_period = min_period.min(LONGEST_PERIOD);
+        self.verify_period = verify_period.clamp(Duration::from_secs(1), LONGEST_PERIOD);
     }
 
     /// There is something to write.
@@ -89,6 +98,12 @@ impl Schedule {
         self.changed(now);
     }
 
+    /// Another agent owns a table: it is asked for again and again, never less often.
+    pub fn blocked(&mut self, now: Instant) {
+        self.failure = Some(Failure { retry_at: now + BLOCKED_PAUSE, pause: FIRST_PAUSE });
+        self.changed(now);
+    }
+
     /// Slots are stale: they go at least a second from now.
     pub fn stale(&mut self, now: Instant) {
         self.sweep_at.get_or_insert(now + SWEEP_AFTER);
@@ -97,12 +112,14 @@ impl Schedule {
     /// The kernel was read back.
     pub fn verified(&mut self, now: Instant) {
         self.verify_at = Some(now + self.verify_period);
+        self.last_verify = Some(now);
     }
 
-    /// Somebody touched the tables: they are read back at once.
+    /// Somebody touched the tables: they are read back at once, unless that was done just now.
     pub fn touched(&mut self, now: Instant) {
-        if self.verify_at.is_some() {
-            self.verify_at = Some(now);
+        if let Some(planned) = self.verify_at {
+            let soonest = self.last_verify.map_or(now, |last| now.max(last + READ_BACK_PAUSE));
+            self.verify_at = Some(planned.min(soonest));
         }
     }
 
@@ -111,10 +128,18 @@ impl Schedule {
         [self.commit_at(), self.sweep_at, self.verify_at].into_iter().flatten().min()
     }
 
-    /// What is to be done now, the most urgent first.
+    /// What is to be done now, the most urgent first: what changed. But changes that never end must not keep stale slots and read-backs
+    /// waiting for ever.
     pub fn next(&mut self, now: Instant) -> Option<Act> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.commit_at()) {
+        let waited = |at: Option<Instant>, patience| is_due(at.map(|at| at + patience));
+        if waited(self.sweep_at, SWEEP_AFTER) {
+            self.sweep_at = None;
+            Some(Act::Sweep)
+        } else if waited(self.verify_at, self.verify_period) {
+            self.verify_at = None;
+            Some(Act::Verify)
+        } else if is_due(self.commit_at()) {
             Some(Act::Commit)
         } else if is_due(self.sweep_at) {
             self.sweep_at = None;
@@ -191,7 +216,44 @@ mod tests {
         assert_eq!(schedule.next(at(start, 10_000)), None);
         schedule.verified(at(start, 10_000));
         schedule.touched(at(start, 10_001));
-        assert_eq!(schedule.next(at(start, 10_001)), Some(Act::Verify));
+        assert_eq!(schedule.next(at(start, 10_999)), None, "it was read back just now");
+        assert_eq!(schedule.next(at(start, 11_000)), Some(Act::Verify));
+        schedule.verified(at(start, 11_000));
+        schedule.touched(at(start, 15_000));
+        assert_eq!(schedule.next(at(start, 15_000)), Some(Act::Verify), "at once");
+    }
+
+    #[test]
+    fn changes_that_never_end_keep_nothing_waiting_for_ever() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new();
+        schedule.set_periods(Duration::ZERO, Duration::from_secs(10));
+        schedule.committed(start);
+        schedule.stale(start);
+        let mut done = Vec::new();
+        for millis in (0..21_000).step_by(500) {
+            let now = at(start, millis);
+            schedule.changed(now);
+            match schedule.next(now) {
+                Some(Act::Commit) => schedule.committed(now),
+                act => done.push((millis, act)),
+            }
+        }
+        assert_eq!(done, [(2000, Some(Act::Sweep)), (20_000, Some(Act::Verify))]);
+    }
+
+    #[test]
+    fn an_owner_that_is_in_the_way_is_asked_for_twice_a_second_and_no_period_overflows() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new();
+        schedule.set_periods(Duration::MAX, Duration::MAX);
+        for second in 0..20 {
+            schedule.blocked(at(start, second * 1000));
+            assert_eq!(schedule.due(), Some(at(start, second * 1000 + 500)));
+        }
+        schedule.committed(start);
+        schedule.changed(start);
+        assert_eq!(schedule.due(), Some(start + LONGEST_PERIOD));
     }
 
     #[test]

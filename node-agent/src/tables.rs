@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pointsman_crds::IpFamily;
+use pointsman_crds::{DriftPolicy, IpFamily};
 use pointsman_dataplane::dispatch::{Change, Dispatch};
 use pointsman_dataplane::nftables::image::Image;
-use pointsman_dataplane::nftables::schema::{SetId, TABLE, revision_key};
+use pointsman_dataplane::nftables::schema::{SetId, TABLE};
+use pointsman_dataplane::nftables::stamp::Stamp;
 use pointsman_dataplane::nftables::statement::family_name;
 use pointsman_dataplane::nftables::table::{Key, Observed};
 use pointsman_dataplane::nftables::transaction::{Batch, Transaction};
 
-use crate::nftables::{Error, Nftables};
+use crate::nftables::{Error, Nftables, Ownership};
 use crate::plan::Revision;
 
 /// Both families, in the order in which they are written.
@@ -20,6 +21,9 @@ const FAMILIES: [IpFamily; 2] = [IpFamily::IPv4, IpFamily::IPv6];
 
 /// kube-proxy's table in nftables mode, in both families.
 const KUBE_PROXY: &str = "kube-proxy";
+
+/// A difference that the kernel refuses so often is not tried again: the table is made anew, in one transaction.
+const MOST_REFUSALS: u32 = 3;
 
 /// Opens the kernel; the argument says whether tables are to be owned.
 pub type Open<K> = Box<dyn FnMut(bool) -> Result<K, Error> + Send>;
@@ -33,6 +37,12 @@ pub struct Tables<K> {
     removed: BTreeSet<IpFamily>,
     /// The ruleset's generation as it is if nobody but us wrote since the tables were read.
     generation: Option<u32>,
+    /// What becomes of differences that somebody else made.
+    policy: DriftPolicy,
+    /// A difference was found at adoption and left: it must be found again.
+    left: bool,
+    /// How often in a row the kernel refused the difference that would put a table right.
+    refused: BTreeMap<IpFamily, u32>,
     /// The revision that tables carry without saying so yet, because it changed nothing in them.
     unsaid: Option<Revision>,
 }
@@ -64,6 +74,9 @@ impl<K: Nftables> Tables<K> {
             images: BTreeMap::new(),
             removed: BTreeSet::new(),
             generation: None,
+            policy: DriftPolicy::default(),
+            left: false,
+            refused: BTreeMap::new(),
             unsaid: None,
         }
     }
@@ -82,6 +95,11 @@ impl<K: Nftables> Tables<K> {
         self.forget();
         self.kernel = Some((own, (self.open)(own)?));
         Ok(())
+    }
+
+    /// What becomes of differences that somebody else made.
+    pub fn set_policy(&mut self, policy: DriftPolicy) {
+        self.policy = policy;
     }
 
     /// Whether the kernel's table of this family is known.
@@ -116,13 +134,15 @@ impl<K: Nftables> Tables<K> {
         let kernel = self.kernel()?;
         let mut revisions = Vec::new();
         for family in FAMILIES {
-            revisions.extend(kernel.observe(family)?.as_ref().and_then(revision));
+            let stamp = kernel.observe(family)?.as_ref().and_then(Stamp::of);
+            revisions.extend(stamp.map(|stamp| Revision::new(&stamp.revision)));
         }
         Ok(revisions)
     }
 
-    /// Reads the table of one family and writes what differs from `dispatch`. What differed although the table said that it carries
-    /// this plan, or a later one, is told: it was changed by somebody else.
+    /// Reads the table of one family and writes what differs from `dispatch`. What differed although the table said that it holds just
+    /// this is told: it was changed by somebody else, and not the plan, the node's facts or the agent. With [`DriftPolicy::Observe`] that is
+    /// told and left as it is.
     ///
     /// # Errors
     /// Why the kernel refused; then nothing is known about the table.
@@ -134,18 +154,33 @@ impl<K: Nftables> Tables<K> {
     ) -> Result<(Written, Option<String>), Error> {
         self.images.remove(&family);
         let kernel = self.kernel()?;
-        kernel.own(family)?;
+        let ownership = kernel.own(family)?;
         let generation = kernel.generation()?;
         let observed = kernel.observe(family)?;
         // The first table read decides: a later generation would hide what happened in between.
         self.generation.get_or_insert(generation);
+        let hopeless = self.refused.get(&family).is_some_and(|times| *times >= MOST_REFUSALS);
+        let observed = observed.filter(|_| !hopeless);
         let (mut image, mut batch) = Image::adopt(dispatch, family, observed.as_ref());
-        let carried = observed.as_ref().and_then(revision);
-        let current = carried.is_some_and(|carried| carried == *plan || carried.is_newer_than(plan));
-        let changed = if current { describe(family, observed.as_ref(), &batch) } else { None };
+        let said = observed.as_ref().and_then(Stamp::of).and_then(|stamp| stamp.digest);
+        let same = said == Some(image.digest());
+        let changed = if same { describe(family, observed.as_ref(), &batch) } else { None };
         drop(observed);
+        // A table that cannot be owned as the plan asks is nobody's hand.
+        let leave = self.policy == DriftPolicy::Observe && ownership != Ownership::MustBeMadeAnew;
+        if leave && changed.is_some() {
+            self.left = true;
+            self.images.insert(family, image);
+            return Ok((Written::default(), changed));
+        }
         image.stamp(plan.as_str(), &mut batch);
-        let written = self.commit(family, &batch)?;
+        let written = self.commit(family, &batch);
+        match &written {
+            Ok(_) => drop(self.refused.remove(&family)),
+            Err(Error::Refused { .. }) => *self.refused.entry(family).or_default() += 1,
+            Err(_) => {}
+        }
+        let written = written?;
         self.images.insert(family, image);
         Ok((written, changed))
     }
@@ -163,7 +198,7 @@ impl<K: Nftables> Tables<K> {
         let Some(mut image) = self.images.remove(&family) else { return Ok(Written::default()) };
         let mut batch = image.apply(changes);
         image.stamp(revision.as_str(), &mut batch);
-        if image.revision() != Some(revision.as_str()) {
+        if !image.is_stamped(revision.as_str()) {
             self.unsaid = Some(revision.clone());
         }
         let written = self.commit(family, &batch)?;
@@ -204,7 +239,7 @@ impl<K: Nftables> Tables<K> {
     pub fn verify(&mut self, dispatch: &Dispatch) -> Result<Differences, Error> {
         let mut differences = Differences::default();
         let generation = self.kernel()?.generation()?;
-        if self.generation == Some(generation) {
+        if !std::mem::take(&mut self.left) && self.generation == Some(generation) {
             return Ok(differences);
         }
         for family in FAMILIES {
@@ -287,12 +322,6 @@ pub fn squash(changes: impl IntoIterator<Item = Change>) -> Vec<Change> {
         }
     }
     squashed.into_values().filter(|change| change.before != change.after).collect()
-}
-
-/// The revision that a table says it carries.
-fn revision(observed: &Observed) -> Option<Revision> {
-    let element = observed.table.sets.get(&SetId::Revision)?.get(&revision_key())?;
-    element.comment.as_deref().map(Revision::new)
 }
 
 /// What differs between a table and the plan, given what would have to be written; nothing, if nothing does.

@@ -34,7 +34,7 @@ pub struct NodeFacts {
 /// How traffic of the node's own pods is recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalDetector {
-    /// By its source address.
+    /// By its source address. In a family without a range there is no way to tell.
     Sources(Vec<IpNet>),
     /// By the interface that it came in through.
     Interface(String),

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointsman_crds::Protocol::{Sctp, Tcp, Udp};
 use pointsman_dataplane::nftables::image::Image;
 use pointsman_dataplane::nftables::interpret;
-use pointsman_dataplane::nftables::schema::{SetId, revision_key};
+use pointsman_dataplane::nftables::schema::SetId;
 use pointsman_dataplane::nftables::table::{Key, Table};
-use pointsman_dataplane::nftables::transaction::{Batch, Transaction};
 use pointsman_dataplane::node::family_of;
-use pointsman_dataplane::testing::{Bed, ServiceBuilder, apply, endpoint, from, is_local, node, service};
+use pointsman_dataplane::testing::{Bed, ServiceBuilder, endpoint, from, is_local, node, service};
 use pointsman_dataplane::{Outcome, Packet, ServiceKey, ServicePlan};
 
 fn web(endpoints: &[&str]) -> ServiceBuilder {
@@ -301,34 +300,4 @@ fn a_restart_with_another_plan_ends_in_the_same_table() {
         }
         assert_is_fresh(&mut bed, &new.bed, way);
     });
-}
-
-#[test]
-fn a_revision_travels_with_a_change_and_is_none_by_itself() {
-    let mut bed = bed(&[]);
-    let changes = bed.dispatch.change(&web(&[]).plan().key, Some(&web(&["10.244.1.1"]).plan()));
-    let (image, table) = &mut bed.families[0];
-    let mut nothing = Batch::default();
-    image.stamp("41", &mut nothing);
-    assert!(nothing.is_empty() && image.revision().is_none());
-    let mut batch = image.apply(&changes);
-    image.stamp("42", &mut batch);
-    for transaction in [&batch.chains, &batch.change] {
-        apply(table, transaction).unwrap();
-    }
-    assert_eq!(table.sets[&SetId::Revision][&revision_key()].comment.as_deref(), Some("42"));
-    let changes = bed.dispatch.change(&web(&[]).plan().key, Some(&web(&["10.244.1.2"]).plan()));
-    let (image, table) = &mut bed.families[0];
-    let mut batch = image.apply(&changes);
-    image.stamp("43", &mut batch);
-    apply(table, &batch.change).unwrap();
-    assert_eq!(bed.restart(), 0, "a restart adopts the revision as it is");
-    let (image, table) = &mut bed.families[0];
-    assert_eq!(image.revision(), Some("43"));
-    let mut alone = Transaction::default();
-    image.restamp("43", &mut alone);
-    assert!(alone.is_empty());
-    image.restamp("44", &mut alone);
-    apply(table, &alone).unwrap();
-    assert_eq!(table.sets[&SetId::Revision][&revision_key()].comment.as_deref(), Some("44"));
 }

@@ -97,7 +97,7 @@ fn every_statement_of_every_rule_matters_to_some_packet() {
     let used = [ChainId::Lb(2), ChainId::MasqLb(2), ChainId::NodePortLb(2)];
     let mut unnoticed = Vec::new();
     for chain in ChainId::CONSTANT.into_iter().chain(used) {
-        let rules = statements(bed.dispatch.node(), chain);
+        let rules = statements(bed.dispatch.node(), chain, IpFamily::IPv4);
         for (at, statements) in rules.iter().enumerate() {
             for without in 0..statements.len() {
                 let mut fewer = statements.clone();

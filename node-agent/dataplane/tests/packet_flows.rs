@@ -7,6 +7,7 @@ use pointsman_crds::DetectLocalMode::{
 use pointsman_crds::NodePortAddressesType::{All, CIDRs, Primary};
 use pointsman_crds::Protocol::{Sctp, Tcp, Udp};
 use pointsman_crds::{DetectLocalMode, IpFamily};
+use pointsman_dataplane::node::LocalDetector;
 use pointsman_dataplane::testing::{Bed, ServiceBuilder, endpoint, from, node, service};
 
 /// Listens on everything that a Service can listen on, in both families, for all protocols; each protocol has its own target.
@@ -201,6 +202,19 @@ fn a_pod_is_recognised_as_the_plan_says() {
         let bed = Bed::of(node("node-1").mark_bit(bit), std::slice::from_ref(&web));
         bed.check(&[(sources[0], "10.96.0.10:80/tcp", kept), (sources[4], "10.96.0.10:80/tcp", replaced)]);
     }
+}
+
+#[test]
+fn in_a_family_without_a_range_nobody_is_taken_for_foreign() {
+    let web = with_both_nodes_endpoints(everything("shop/web")).plan();
+    let mut facts = node("node-1").facts();
+    facts.local = LocalDetector::Sources(vec!["10.244.0.0/16".parse().unwrap()]);
+    let bed = Bed::new(facts, &[web]);
+    bed.check(&[
+        ("outside 203.0.113.9", "10.96.0.10:80/tcp", "~10.244.1.7:8001 ~10.244.2.9:8001"),
+        ("pod fd00:244:1::5", "[fd00:96::10]:80/tcp", "[fd00:244:1::7]:8001 [fd00:244:2::9]:8001"),
+        ("outside 2001:db8::9", "[fd00:96::10]:80/tcp", "[fd00:244:1::7]:8001 [fd00:244:2::9]:8001"),
+    ]);
 }
 
 #[test]

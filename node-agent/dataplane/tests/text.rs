@@ -54,7 +54,7 @@ fn every_rule_of_a_table_is_made_of_the_statements_that_are_printed() {
             let node = bed.dispatch.node();
             assert!(table.chains.len() > 20, "constant chains and spare ones");
             for (chain, rules) in &table.chains {
-                let statements = text::statements(node, *chain);
+                let statements = text::statements(node, *chain, table.family);
                 let expected: Vec<_> =
                     statements.iter().map(|statements| rule(statements, table.family)).collect();
                 assert_eq!(rules, &expected, "{}", chain.name());

@@ -1,6 +1,7 @@
 //! Plans from the API server: this node's own `NodeProxyPlan` first, then the `ServiceProxyPlan`s in its scope, listed consistently
 //! and watched. Reads these two kinds and nothing else, and writes nothing.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,12 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use pointsman_crds::NodeProxyPlan;
+use pointsman_dataplane::{ServiceKey, ServicePlan};
 use tokio::time::{Instant, sleep_until};
 
 use super::Feed;
 use super::assemble::Assembler;
+use super::links::{Links, Source};
 use super::record::PlanRecord;
 use crate::chain;
 use crate::mailbox::Mailbox;
@@ -23,14 +26,16 @@ use crate::plan::{Link, NodePlan, Update};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A watch that resumes says nothing: with no failure for so long, the API server is there.
-const QUIET: Duration = Duration::from_secs(30);
+
+/// Plans that are in force already.
+pub type Held = BTreeMap<ServiceKey, Arc<ServicePlan>>;
 
 /// The API server.
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
     node: String,
+    held: Held,
 }
 
 type Events<K> = Pin<Box<dyn Stream<Item = watcher::Result<Event<K>>> + Send>>;
@@ -48,14 +53,15 @@ struct Watched {
     node_is_listed: bool,
     services: Option<(Events<PlanRecord>, Assembler)>,
     list_began: Instant,
+    links: Links,
+    /// What was said last.
     link: Link,
-    last_failure: Option<Instant>,
 }
 
 impl ApiServer {
-    /// The plans of `node`.
-    pub fn new(client: Client, node: &str) -> Self {
-        Self { client, node: node.to_owned() }
+    /// The plans of `node`. `held` are those that are in force already, from the checkpoint.
+    pub fn new(client: Client, node: &str, held: Held) -> Self {
+        Self { client, node: node.to_owned(), held }
     }
 
     fn node_events(&self) -> Events<NodeProxyPlan> {
@@ -84,21 +90,24 @@ impl Feed for ApiServer {
             node_is_listed: false,
             services: None,
             list_began: Instant::now(),
+            links: Links::default(),
             link: Link::Live,
-            last_failure: None,
         };
         loop {
             tokio::select! {
                 event = node_events.next() => match event {
                     Some(Ok(event)) => watched.node_event(event),
-                    Some(Err(error)) => watched.failed("NodeProxyPlan", &error),
+                    Some(Err(error)) => watched.failed(Source::Node, &error),
                     None => return,
                 },
                 event = next(&mut watched.services) => match event {
                     Ok(event) => watched.service_event(event),
-                    Err(error) => watched.failed("ServiceProxyPlans", &error),
+                    Err(error) => watched.failed(Source::Services, &error),
                 },
-                () = quiet(watched.last_failure) => watched.recovered(),
+                () = until(watched.links.quiet_at()) => {
+                    watched.links.settle(Instant::now());
+                    watched.say();
+                }
             }
         }
     }
@@ -114,9 +123,9 @@ async fn next(services: &mut Option<(Events<PlanRecord>, Assembler)>) -> watcher
     std::future::pending().await
 }
 
-async fn quiet(last_failure: Option<Instant>) {
-    match last_failure {
-        Some(last) => sleep_until(last + QUIET).await,
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
@@ -130,16 +139,17 @@ impl Watched {
                 self.take_node(plan);
             }
             Event::Apply(plan) => self.take_node(plan),
-            Event::InitDone if self.node_is_listed => self.recovered(),
+            Event::InitDone if self.node_is_listed => self.recovered(Source::Node),
             Event::InitDone | Event::Delete(_) => {
                 let message = format!("there is no NodeProxyPlan {}", self.server.node);
-                self.say(Link::Gone(message));
+                self.links.gone(Source::Node, message);
+                self.say();
             }
         }
     }
 
     fn take_node(&mut self, plan: NodeProxyPlan) {
-        self.recovered();
+        self.recovered(Source::Node);
         let plan = Arc::new(NodePlan::new(plan));
         let scope = |plan: &NodePlan| plan.spec.settings.proxy_name.clone().unwrap_or_default();
         let known = self.node.as_deref();
@@ -148,7 +158,8 @@ impl Watched {
         }
         // Another scope needs a list that is not older than the plan that asks for it.
         if self.services.is_none() || known.is_none_or(|known| scope(known) != scope(&plan)) {
-            self.services = Some((self.server.service_events(), Assembler::new(&scope(&plan))));
+            let held = std::mem::take(&mut self.server.held);
+            self.services = Some((self.server.service_events(), Assembler::new(&scope(&plan)).beside(held)));
         }
         self.node = Some(plan);
         self.node_is_news = true;
@@ -162,9 +173,10 @@ impl Watched {
     fn service_event(&mut self, event: Event<PlanRecord>) {
         let Some((_, assembler)) = &mut self.services else { return };
         match event {
+            // Said before the API server is asked: it proves nothing.
             Event::Init => {
                 self.list_began = Instant::now();
-                assembler.list_begins();
+                return assembler.list_begins();
             }
             Event::InitApply(record) => return assembler.apply(record),
             Event::InitDone => {
@@ -179,7 +191,7 @@ impl Watched {
             Event::Apply(record) => assembler.apply(record),
             Event::Delete(record) => assembler.delete(&record),
         }
-        self.recovered();
+        self.recovered(Source::Services);
         self.tell();
     }
 
@@ -196,22 +208,23 @@ impl Watched {
         self.mailbox.post(update);
     }
 
-    fn failed(&mut self, what: &str, error: &watcher::Error) {
-        let Some(link) = judge(what, error) else {
-            tracing::debug!(%error, what, "a watch ended and is begun again");
+    fn failed(&mut self, source: Source, error: &watcher::Error) {
+        let Some(link) = judge(source.name(), error) else {
+            tracing::debug!(%error, what = source.name(), "a watch ended and is begun again");
             return;
         };
-        self.last_failure = Some(Instant::now());
-        self.say(link);
+        self.links.failed(source, link, Instant::now());
+        self.say();
     }
 
-    fn recovered(&mut self) {
-        if self.last_failure.take().is_some() || matches!(self.link, Link::Gone(_)) {
-            self.say(Link::Live);
-        }
+    fn recovered(&mut self, source: Source) {
+        self.links.works(source);
+        self.say();
     }
 
-    fn say(&mut self, link: Link) {
+    /// Says where plans come from, if that changed.
+    fn say(&mut self) {
+        let link = self.links.told();
         if self.link == link {
             return;
         }
@@ -230,6 +243,8 @@ impl Watched {
 fn judge(what: &str, error: &watcher::Error) -> Option<Link> {
     let error = match error {
         watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
+        // It comes again with every attempt: an agent that is older than the object must not seem to carry it.
+        watcher::Error::WatchFailed(error @ kube::Error::SerdeError(_)) => error,
         watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => return None,
         watcher::Error::WatchError(status) => return refusal(what, status),
     };
@@ -272,5 +287,29 @@ impl Iterator for Pauses {
 impl Backoff for Pauses {
     fn reset(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_told_and_a_watch_that_ends_is_not() {
+        let odd = || serde_json::from_str::<u8>("\"x\"").unwrap_err();
+        let status = |code| kube::core::Status { code, ..kube::core::Status::default() }.boxed();
+        let cases = [
+            (watcher::Error::WatchFailed(kube::Error::SerdeError(odd())), Some(true)),
+            (watcher::Error::InitialListFailed(kube::Error::SerdeError(odd())), Some(true)),
+            (watcher::Error::WatchFailed(kube::Error::ReadEvents(std::io::Error::other("reset"))), None),
+            (watcher::Error::WatchError(status(410)), None),
+            (watcher::Error::WatchStartFailed(kube::Error::Api(status(503))), Some(true)),
+            (watcher::Error::WatchStartFailed(kube::Error::Api(status(403))), Some(false)),
+            (watcher::Error::InitialListFailed(kube::Error::Api(status(404))), Some(false)),
+        ];
+        for (error, expected) in cases {
+            let is_away = judge("NodeProxyPlan", &error).map(|link| matches!(link, Link::Away(_)));
+            assert_eq!(is_away, expected, "{error}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Assembler {
     unreadable_changed: bool,
     triggers: Vec<Timestamp>,
     listing: Listing,
+    /// Plans that somebody holds already, until the first list ends: equal ones are shared.
+    held: BTreeMap<ServiceKey, Arc<ServicePlan>>,
 }
 
 /// Where we are between lists.
@@ -62,6 +64,12 @@ impl Assembler {
         Self { proxy_name: proxy_name.to_owned(), ..Self::default() }
     }
 
+    /// The same, when the checkpoint's plans are in force already: they need no second copy.
+    pub fn beside(mut self, held: BTreeMap<ServiceKey, Arc<ServicePlan>>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// A list begins: until it ends nothing is told.
     pub fn list_begins(&mut self) {
         let first = matches!(self.listing, Listing::Never | Listing::Reading { first: true, .. });
@@ -75,6 +83,7 @@ impl Assembler {
         for (key, name) in gone {
             self.remove(&key, &name);
         }
+        self.held.clear();
         self.revision = revision;
         self.listing = Listing::Read { first };
     }
@@ -174,7 +183,8 @@ impl Assembler {
             let parts = self.services.entry(key.clone()).or_default();
             parts.base = Some(Base::Whole);
             if parts.whole.as_ref().is_none_or(|whole| whole.spec != spec) {
-                parts.whole = Some(Arc::new(ServicePlan { key: key.clone(), spec }));
+                let held = self.held.remove(&key).filter(|held| held.spec == spec);
+                parts.whole = Some(held.unwrap_or_else(|| Arc::new(ServicePlan { key: key.clone(), spec })));
                 self.changed.insert(key);
             }
             return;
@@ -233,7 +243,7 @@ impl Assembler {
 }
 
 /// A reader grows lists by doubling, and plans are kept for long: a third of their memory is room that nothing will ever fill.
-fn compact(spec: &mut ServiceProxyPlanSpec) {
+pub(super) fn compact(spec: &mut ServiceProxyPlanSpec) {
     // Written for people, and not needed for anything.
     spec.summary = None;
     spec.cluster_ips.shrink_to_fit();

@@ -14,6 +14,7 @@ use pointsman_dataplane::{ServiceKey, ServicePlan};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::assemble::compact;
 use crate::plan::{NodePlan, Plan, Revision, Services, Update};
 
 /// The file's name in the state directory.
@@ -213,7 +214,7 @@ impl Checkpoint {
 struct Pending {
     headed: bool,
     node: Option<NodePlan>,
-    services: Vec<(ServiceKey, Option<ServiceProxyPlanSpec>)>,
+    services: Vec<(ServiceKey, Option<Arc<ServicePlan>>)>,
 }
 
 impl Pending {
@@ -226,7 +227,11 @@ impl Pending {
             Line::Node(NodeLine { name, generation, spec }) => {
                 self.node = Some(NodePlan { name, generation, spec, conditions: Vec::new() });
             }
-            Line::Service(service, spec) => self.services.push((key(&service), Some(spec))),
+            Line::Service(service, mut spec) => {
+                compact(&mut spec);
+                let key = key(&service);
+                self.services.push((key.clone(), Some(Arc::new(ServicePlan { key, spec }))));
+            }
             Line::Gone(service) => self.services.push((key(&service), None)),
             Line::Format(_) | Line::Commit { .. } => {}
         }
@@ -248,9 +253,9 @@ impl Pending {
         }
         let services = self.services.drain(..);
         let Some(plan) = plan else { return };
-        for (key, spec) in services {
-            match spec {
-                Some(spec) => drop(plan.services.insert(key.clone(), Arc::new(ServicePlan { key, spec }))),
+        for (key, service) in services {
+            match service {
+                Some(service) => drop(plan.services.insert(key, service)),
                 None => drop(plan.services.remove(&key)),
             }
         }

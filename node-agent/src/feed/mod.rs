@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod checkpoint;
 pub mod directory;
 pub mod document;
+mod links;
 pub mod record;
 
 use std::future::Future;

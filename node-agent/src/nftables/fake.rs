@@ -23,6 +23,12 @@ pub struct Fake {
     pub owns: bool,
     /// Refuses every commit while it is set.
     pub broken: bool,
+    /// Refuses every commit that does not make the table anew while it is set.
+    pub stubborn: bool,
+    /// Cannot be read whole while it is set.
+    pub restless: bool,
+    /// Another agent owns the tables while it is set.
+    pub taken: bool,
 }
 
 impl Fake {
@@ -38,6 +44,9 @@ impl Fake {
 
 impl Nftables for Fake {
     fn own(&mut self, family: IpFamily) -> Result<Ownership, Error> {
+        if self.taken {
+            return Err(Error::OwnedByAnother { table: table_name(family), port: Some(7) });
+        }
         Ok(match self.table(family) {
             None => Ownership::Absent,
             Some(_) if self.owns => Ownership::Ours,
@@ -46,6 +55,9 @@ impl Nftables for Fake {
     }
 
     fn observe(&mut self, family: IpFamily) -> Result<Option<Observed>, Error> {
+        if self.restless {
+            return Err(Error::Restless { table: table_name(family), attempts: 1 });
+        }
         Ok(self.table(family).map(|table| Observed { table: table.clone(), foreign: Vec::new() }))
     }
 
@@ -54,7 +66,7 @@ impl Nftables for Fake {
         if transaction.is_empty() {
             return Ok(nothing);
         }
-        if self.broken {
+        if self.broken || self.stubborn && !transaction.recreate {
             return Err(refused("commit a transaction", Errno::NOMEM));
         }
         let present = self.table(family).cloned();

@@ -28,6 +28,9 @@ use crate::tables::{Tables, Written, squash};
 /// How often the kernel is read back when the plan says nothing.
 const VERIFY_PERIOD: Duration = Duration::from_secs(30);
 
+/// Changes that wait to be timed, at most.
+const MOST_TRIGGERS: usize = 10_000;
+
 /// Whom the reconciler tells.
 #[derive(Clone)]
 pub struct Outlets {
@@ -146,7 +149,9 @@ impl<K: Nftables> Reconciler<K> {
             plan.revision = revision;
         }
         self.outlets.metrics.queued(changed.len());
-        self.triggers.extend(triggers);
+        // While nothing can be written they are of no use but to measure by, and there is no end to them.
+        let room = MOST_TRIGGERS.saturating_sub(self.triggers.len());
+        self.triggers.extend(triggers.into_iter().take(room));
         self.dirty.extend(changed.keys().cloned());
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.merge(Update { services: Services::Changed(changed), ..Update::default() });
@@ -192,10 +197,18 @@ impl<K: Nftables> Reconciler<K> {
                 self.outlets.health.idle();
             }
             Hold::Conflict(trouble) => {
-                self.dispatch = None;
-                self.schedule.failed(now);
+                if trouble.reason == ConditionReason::TableOwned {
+                    // Usually this agent's predecessor, for a moment: to ask costs nothing, and all is ready for when it is gone.
+                    self.schedule.blocked(now);
+                } else {
+                    self.dispatch = None;
+                    self.tables.forget();
+                    self.schedule.failed(now);
+                }
                 self.report.behind = false;
                 self.report.conflict = Some(trouble);
+                // Somebody else serves: a restart of this agent would help nobody.
+                self.outlets.health.idle();
             }
             Hold::Failed(trouble) => {
                 tracing::error!(
@@ -276,7 +289,9 @@ impl<K: Nftables> Reconciler<K> {
         let Some(dispatch) = &self.dispatch else { return Ok(Written::default()) };
         let mut written = Written::default();
         let mut failure = None;
-        let mut repaired = Vec::new();
+        let mut foreign = Vec::new();
+        let policy = plan.node.drift_policy();
+        self.tables.set_policy(policy);
         // One family that fails does not hold up the other.
         for family in [IpFamily::IPv4, IpFamily::IPv6] {
             let done = if !dispatch.node().proxies(family) {
@@ -285,7 +300,7 @@ impl<K: Nftables> Reconciler<K> {
                 self.tables.apply(&changes, family, &plan.revision)
             } else {
                 self.tables.adopt(dispatch, family, &plan.revision).map(|(written, changed)| {
-                    repaired.extend(changed);
+                    foreign.extend(changed);
                     written
                 })
             };
@@ -295,9 +310,9 @@ impl<K: Nftables> Reconciler<K> {
             }
         }
         self.outlets.metrics.written(written);
-        // Later on, a table is adopted anew because the node's facts changed, or after a failure.
-        if self.report.programmed.is_none() && !repaired.is_empty() {
-            self.repaired(repaired.join("; "));
+        // What somebody else did to a table before it was adopted.
+        if !foreign.is_empty() {
+            self.differed(foreign.join("; "), policy);
         }
         failure.map_or(Ok(written), |error| Err(error.into()))
     }
@@ -315,6 +330,7 @@ impl<K: Nftables> Reconciler<K> {
         self.report.mode = Some(Mode::Nftables);
         self.report.programmed = Some(Programmed {
             revision: plan.revision.clone(),
+            generation: plan.node.generation,
             services: counts.services,
             frontends: counts.frontends,
             endpoints: counts.endpoints,

@@ -37,6 +37,8 @@ impl<K: Nftables> Reconciler<K> {
             Ok(differences) => differences.found,
             Err(error) => {
                 self.report.failure = Some(trouble(&error));
+                // What cannot be read is not known: no write without another read may say that all is well again.
+                self.tables.forget();
                 return self.schedule.failed(now);
             }
         };
@@ -45,11 +47,10 @@ impl<K: Nftables> Reconciler<K> {
             return;
         }
         let what = found.values().cloned().collect::<Vec<_>>().join("; ");
-        let policy = plan.node.spec.settings.sync.as_ref().and_then(|sync| sync.drift).unwrap_or_default();
+        let policy = plan.node.drift_policy();
         tracing::warn!(what, ?policy, "the kernel differs from the plan");
         if policy == DriftPolicy::Observe {
-            self.report.drifted = Some(Trouble::new(ConditionReason::DriftObserved, what));
-            return;
+            return self.differed(what, policy);
         }
         for family in found.into_keys() {
             match self.tables.adopt(dispatch, family, &plan.revision) {
@@ -62,14 +63,18 @@ impl<K: Nftables> Reconciler<K> {
             }
         }
         self.report.drifted = None;
-        self.repaired(what);
+        self.differed(what, policy);
         if self.tables.has_stale() {
             self.schedule.stale(now);
         }
     }
 
-    /// Tells what was different and is not any more.
-    pub(super) fn repaired(&mut self, what: String) {
+    /// Tells what was different, and is not any more unless that may not be repaired.
+    pub(super) fn differed(&mut self, what: String, policy: DriftPolicy) {
+        if policy == DriftPolicy::Observe {
+            self.report.drifted = Some(Trouble::new(ConditionReason::DriftObserved, what));
+            return;
+        }
         tracing::warn!(what, "the kernel differed from the plan, and is repaired");
         self.report.drift.repairs += 1;
         self.report.drift.last = Some((Timestamp::now(), what));

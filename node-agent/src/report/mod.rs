@@ -45,6 +45,8 @@ pub struct Report {
 pub struct Programmed {
     /// How far the plan reaches that is in there.
     pub revision: Revision,
+    /// The generation of the node's plan that is in there.
+    pub generation: i64,
     /// Services with at least one frontend.
     pub services: u32,
     /// Addresses and ports that answer or reject.
@@ -85,12 +87,14 @@ pub struct Trouble {
 }
 
 impl Report {
-    /// The first whole plan is on its way, and nothing is in its way.
+    /// The first whole plan is on its way, and nothing is in its way. The checkpoint's does not count: it does not know the times at which
+    /// conditions last changed, as the plan that the API server has does.
     pub fn is_starting(&self) -> bool {
+        if self.link == Link::Checkpoint {
+            return true;
+        }
         let troubles = [&self.failure, &self.stalled, &self.conflict, &self.drifted];
-        self.programmed.is_none()
-            && troubles.into_iter().all(Option::is_none)
-            && matches!(self.link, Link::Live | Link::Checkpoint)
+        self.programmed.is_none() && troubles.into_iter().all(Option::is_none) && self.link == Link::Live
     }
 }
 

@@ -121,17 +121,20 @@ fn conditions(report: &Report) -> Vec<Said> {
     let said =
         |kind, trouble: &Option<Trouble>| (kind, trouble.is_some(), trouble.clone().unwrap_or_else(quiet));
     let good = Trouble::new(ConditionReason::Programmed, summary(report));
+    let asked = report.plan.as_ref().map(|plan| plan.generation);
+    let applying = || Trouble::new(ConditionReason::Applying, "changes are being written");
     let programmed = match (report.failure.as_ref().or(report.drifted.as_ref()), &report.programmed) {
+        // What stands in the kernel answers to an older plan of the node: it must not pass for this one.
+        (None, Some(programmed)) if report.behind && asked != Some(programmed.generation) => {
+            (ConditionType::Programmed, false, applying())
+        }
         (Some(trouble), _) => (ConditionType::Programmed, false, trouble.clone()),
         (None, None) => (ConditionType::Programmed, false, waiting(report)),
         (None, Some(_)) => (ConditionType::Programmed, true, good.clone()),
     };
     let reconciling = match &report.failure {
         Some(failure) => (ConditionType::Reconciling, true, failure.clone()),
-        None if report.behind => {
-            let applying = Trouble::new(ConditionReason::Applying, "changes are being written");
-            (ConditionType::Reconciling, true, applying)
-        }
+        None if report.behind => (ConditionType::Reconciling, true, applying()),
         None if report.programmed.is_none() && report.stalled.is_none() && report.conflict.is_none() => {
             (ConditionType::Reconciling, true, waiting(report))
         }

@@ -20,6 +20,7 @@ fn healthy() -> Report {
         mode: Some(Mode::Nftables),
         programmed: Some(Programmed {
             revision: Revision::new("88412"),
+            generation: 12,
             services: 214,
             frontends: 611,
             endpoints: 1893,
@@ -57,6 +58,7 @@ fn said(report: &Report) -> String {
 fn conditions_follow_from_what_happened() {
     use ConditionReason as R;
     let awaiting = || Report { programmed: None, ..healthy() };
+    let done = || healthy().programmed.unwrap();
     let gone = Link::Gone("no".to_owned());
     let cases = [
         (healthy(), "Ready=True Programmed, Programmed=True Programmed"),
@@ -64,6 +66,10 @@ fn conditions_follow_from_what_happened() {
         (
             Report { behind: true, ..healthy() },
             "Ready=True Programmed, Reconciling=True Applying, Programmed=True Programmed",
+        ),
+        (
+            Report { behind: true, programmed: Some(Programmed { generation: 11, ..done() }), ..healthy() },
+            "Ready=False Applying, Reconciling=True Applying, Programmed=False Applying",
         ),
         (
             Report { failure: trouble(R::KernelRefused), behind: true, ..healthy() },
@@ -146,5 +152,20 @@ fn the_summary_says_what_an_operator_looks_for() {
     for (report, expected) in cases {
         let status = status(&report, &Agent::default(), &[], time("2026-03-04T05:06:07Z"));
         assert_eq!(status.conditions[0].message, expected);
+    }
+}
+
+#[test]
+fn a_start_is_over_once_the_feeds_plan_is_in_the_kernel_or_something_is_in_its_way() {
+    let none = || Report { programmed: None, ..healthy() };
+    let cases = [
+        ("nothing yet", none(), true),
+        ("the checkpoint's plan", Report { link: Link::Checkpoint, ..healthy() }, true),
+        ("the feed's plan", healthy(), false),
+        ("the API server is away", Report { link: Link::Away(String::new()), ..healthy() }, false),
+        ("a failure", Report { failure: trouble(ConditionReason::KernelRefused), ..none() }, false),
+    ];
+    for (name, report, expected) in cases {
+        assert_eq!(report.is_starting(), expected, "{name}");
     }
 }

@@ -74,7 +74,7 @@ pub fn endpoint(ip: IpAddr, port: u16) -> Data {
 
 /// The rules of a chain.
 pub fn rules(node: &NodeFacts, chain: ChainId, family: IpFamily) -> Vec<Rule> {
-    text::statements(node, chain).iter().map(|statements| rule(statements, family)).collect()
+    text::statements(node, chain, family).iter().map(|statements| rule(statements, family)).collect()
 }
 
 /// A table of this node with something of everything.

@@ -9,6 +9,7 @@ mod cost;
 mod fixture;
 mod namespace;
 mod owner;
+mod ranges;
 mod refusal;
 mod round_trip;
 mod watch;
@@ -17,7 +18,8 @@ mod watch;
 type Case = (&'static str, fn() -> Result<()>);
 
 fn main() -> ExitCode {
-    let cases = [round_trip::CASES, refusal::CASES, owner::CASES, watch::CASES, cost::CASES].concat();
+    let cases =
+        [round_trip::CASES, ranges::CASES, refusal::CASES, owner::CASES, watch::CASES, cost::CASES].concat();
     let trials = cases.into_iter().map(|(name, work)| trial(name, work)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -165,6 +165,8 @@ pub struct Proxy {
     pub memory_added: Memory,
     /// Restarts with nothing changed.
     pub restarts: Vec<Restart>,
+    /// At rest after the last of them.
+    pub memory_restarted: Memory,
     /// Connections.
     pub first_packet: FirstPacket,
 }

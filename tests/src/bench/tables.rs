@@ -48,7 +48,10 @@ pub fn of_size(size: &Size) -> String {
         ours.memory_added.resident,
         theirs.memory_added.resident,
     );
-    table.memories("resident at the most until then", ours.memory_added.peak, theirs.memory_added.peak);
+    table.memories("… at the most until then", ours.memory_added.peak, theirs.memory_added.peak);
+    let restarted = [ours, theirs].map(|proxy| proxy.memory_restarted);
+    table.memories("resident after a restart", restarted[0].resident, restarted[1].resident);
+    table.memories("… at the most until then", restarted[0].peak, restarted[1].peak);
     packet_rows(&mut table, &ours.first_packet, &theirs.first_packet);
     table.0
 }

@@ -84,7 +84,11 @@ pub fn is_local_source(node: &NodeFacts, packet: &Packet) -> bool {
         Origin::Interface(name) => name,
     };
     match &node.local {
-        LocalDetector::Sources(ranges) => ranges.iter().any(|range| range.contains(&packet.source)),
+        LocalDetector::Sources(ranges) => {
+            let family = family_of(packet.source);
+            let mut ranges = ranges.iter().filter(|range| family_of(range.addr()) == family).peekable();
+            ranges.peek().is_none() || ranges.any(|range| range.contains(&packet.source))
+        }
         LocalDetector::Interface(name) => interface == name,
         LocalDetector::InterfacePrefix(prefix) => interface.starts_with(prefix.as_str()),
         LocalDetector::None => true,

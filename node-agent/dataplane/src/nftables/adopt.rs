@@ -1,7 +1,7 @@
 //! Adoption: from what the kernel was read to hold to what the plan wants, and the difference. The same path serves the first
 //! start, every restart, drift and a failed commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pointsman_crds::IpFamily;
 
@@ -42,6 +42,7 @@ impl Image {
             image.apply_into(part, &mut batch);
         }
         image.release_unwanted(&mut batch);
+        image.rewrite_ranges(usable.map(|observed| &observed.table), &mut batch);
         (image, batch.with_chains_in_place())
     }
 
@@ -54,7 +55,7 @@ impl Image {
                     Some(pair) if pair.verdicts() == *set => self.take_verdict(pair, key, value, batch),
                     Some(pair) => self.take_slot(pair, key, value, batch),
                     None if *set == SetId::Revision && *key == revision_key() => {
-                        self.revision.clone_from(&value.comment);
+                        self.stamp.clone_from(&value.comment);
                     }
                     None => {
                         let member = Member { wanted: 0, comment: value.comment.clone() };
@@ -140,6 +141,25 @@ impl Image {
         stale.retain(|key| frontends.get(key).is_some_and(|frontend| frontend.slots.has_stale()));
     }
 
+    /// A set of ranges that differs is written whole: the kernel judges every limit by its neighbours, and refuses some that are right only
+    /// together with what stays (kernel 6.18: from 10.0.0.0/7 to 9.0.0.0/8 and 11.0.0.0/8 "File exists", for ever).
+    fn rewrite_ranges(&self, there: Option<&Table>, batch: &mut Batch) {
+        for set in SetId::ALL.into_iter().filter(|set| set.schema().interval) {
+            let known = there.and_then(|table| table.sets.get(&set));
+            let (add, delete) = (batch.change.add.get(&set), batch.change.delete.get(&set));
+            if add.is_none_or(BTreeMap::is_empty) && delete.is_none_or(BTreeSet::is_empty) {
+                continue;
+            }
+            let members = self.members.range((set, Key::first())..).take_while(|((of, _), _)| *of == set);
+            let wanted = members.map(|((_, key), _)| (key.clone(), Value::default())).collect();
+            batch.change.add.insert(set, wanted);
+            batch
+                .change
+                .delete
+                .insert(set, known.into_iter().flat_map(|known| known.keys().cloned()).collect());
+        }
+    }
+
     /// The table that the kernel holds once all batches are committed: stale slots and spare chains included.
     pub fn table(&self, node: &NodeFacts) -> Table {
         let mut table = Table::new(self.family);
@@ -159,8 +179,8 @@ impl Image {
         for ((set, key), member) in &self.members {
             put(*set, key.clone(), Value { data: None, comment: member.comment.clone() });
         }
-        if let Some(revision) = &self.revision {
-            put(SetId::Revision, revision_key(), Value { data: None, comment: Some(revision.clone()) });
+        if let Some(stamp) = &self.stamp {
+            put(SetId::Revision, revision_key(), Value { data: None, comment: Some(stamp.clone()) });
         }
         let choosers =
             self.choosers.keys().map(|chain| (*chain, chooser_rules(*chain, self.mark, self.family)));
@@ -171,7 +191,8 @@ impl Image {
 
 fn constant_rules(node: &NodeFacts, family: IpFamily) -> impl Iterator<Item = (ChainId, Vec<Rule>)> {
     ChainId::CONSTANT.into_iter().map(move |chain| {
-        let rules = base::rules(node, chain).iter().map(|statements| rule(statements, family)).collect();
+        let rules =
+            base::rules(node, chain, family).iter().map(|statements| rule(statements, family)).collect();
         (chain, rules)
     })
 }

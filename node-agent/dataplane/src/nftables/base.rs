@@ -14,7 +14,7 @@ use super::table::{Bytes, Key, address_bytes};
 use crate::node::{LocalDetector, NodeFacts, family_of};
 
 /// Every rule of the constant chains, in order.
-pub fn rules(node: &NodeFacts, chain: ChainId) -> Vec<Vec<Statement>> {
+pub fn rules(node: &NodeFacts, chain: ChainId, family: IpFamily) -> Vec<Vec<Statement>> {
     use Statement::{
         ClearMark, HasMark, In, Masquerade, NewConnection, Reject, ToLocalAddress, Translated, Untranslated,
         VerdictMap,
@@ -39,7 +39,7 @@ pub fn rules(node: &NodeFacts, chain: ChainId) -> Vec<Vec<Statement>> {
             vec![vec![In(SetId::ClusterIps), Reject], vec![In(SetId::ServiceCidrs), drop()]]
         }
         ChainId::ServicesChain => {
-            let mut rules: Vec<_> = mark_foreign(node).into_iter().collect();
+            let mut rules: Vec<_> = mark_foreign(node, family).into_iter().collect();
             rules.push(vec![VerdictMap(SetId::Services)]);
             rules.push(to_node_port(VerdictMap(SetId::NodePorts)));
             rules
@@ -64,13 +64,16 @@ pub fn rules(node: &NodeFacts, chain: ChainId) -> Vec<Vec<Statement>> {
 }
 
 /// Marks what goes to a cluster IP and comes from elsewhere than this node's pods: the endpoint could not answer it directly.
-fn mark_foreign(node: &NodeFacts) -> Option<Vec<Statement>> {
+fn mark_foreign(node: &NodeFacts, family: IpFamily) -> Option<Vec<Statement>> {
     let to_cluster_ip = Statement::In(SetId::ClusterIps);
     let set = Statement::SetMark(node.masquerade_mark);
     if node.masquerade_all {
         return Some(vec![to_cluster_ip, set]);
     }
     let foreign = match &node.local {
+        LocalDetector::Sources(sources) if !sources.iter().any(|range| family_of(range.addr()) == family) => {
+            return None;
+        }
         LocalDetector::Sources(_) => Statement::NotIn(SetId::LocalSources),
         LocalDetector::Interface(name) => Statement::NotThrough(name.clone()),
         LocalDetector::InterfacePrefix(prefix) => Statement::NotThroughPrefix(prefix.clone()),

@@ -11,6 +11,7 @@ use super::base::address_key;
 use super::schema::{ChainId, SetId};
 use super::statement::{port_field, protocol_field};
 use super::table::{Bytes, Key, address_bytes};
+use super::text::COMMENT_LENGTH;
 use crate::dispatch::{
     Endpoint, Frontend, FrontendAddress, FrontendKind, Masquerade, ServiceDispatch, Verdict,
 };
@@ -98,7 +99,7 @@ pub fn compile(service: Option<&ServiceDispatch>, family: IpFamily) -> ServiceEl
         let refused = match (&dispatched.verdict, key.pair) {
             (Verdict::Balance { endpoints, masquerade }, _) => {
                 let endpoints = endpoints.iter().map(endpoint_bytes).collect();
-                let comment = dispatched.label.clone();
+                let comment = comment(&dispatched.label);
                 elements.balanced.insert(key, Balanced { masquerade: *masquerade, endpoints, comment });
                 continue;
             }
@@ -107,13 +108,22 @@ pub fn compile(service: Option<&ServiceDispatch>, family: IpFamily) -> ServiceEl
             (Verdict::Drop, Pair::Vip) => SetId::NoLocalEndpoints,
             (Verdict::Drop, Pair::NodePort) => SetId::NoLocalEndpointNodePorts,
         };
-        elements.members.insert((refused, Key::point(&key.bytes)), Some(dispatched.label.clone()));
+        elements.members.insert((refused, Key::point(&key.bytes)), Some(comment(&dispatched.label)));
     }
     for (endpoint, protocol) in service.local.iter().filter(|(endpoint, _)| family_of(endpoint.ip) == family)
     {
         elements.members.insert((SetId::Hairpin, hairpin_key(*endpoint, *protocol)), None);
     }
     elements
+}
+
+/// A label as nft takes it for a comment: two long names and a port's name are longer. What differs from what the kernel gives back would be
+/// written again with every start.
+fn comment(label: &Arc<str>) -> Arc<str> {
+    if label.len() <= COMMENT_LENGTH {
+        return label.clone();
+    }
+    label.get(..label.floor_char_boundary(COMMENT_LENGTH)).unwrap_or_default().into()
 }
 
 fn frontend_key(frontend: &Frontend) -> FrontendKey {

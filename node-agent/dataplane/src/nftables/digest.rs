@@ -3,11 +3,14 @@
 
 use std::hash::Hasher;
 
+use pointsman_crds::IpFamily;
 use siphasher::sip::SipHasher13;
 
 use super::compile::FrontendKey;
 use super::schema::{ChainId, SetId};
-use super::table::{Bytes, Key};
+use super::table::{Bytes, Key, Table};
+use super::text;
+use crate::node::NodeFacts;
 
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut hasher = SipHasher13::new();
@@ -16,6 +19,15 @@ fn hash(parts: &[&[u8]]) -> u64 {
         hasher.write(part);
     }
     hasher.finish()
+}
+
+/// What stands in every table of this node: sets, hooks and rules, which other node facts or another version make otherwise.
+pub fn constants(node: &NodeFacts, family: IpFamily) -> u64 {
+    let mut table = Table::new(family);
+    table.sets.extend(SetId::ALL.map(|set| (set, Default::default())));
+    let choosers = [ChainId::Lb(1), ChainId::MasqLb(1), ChainId::NodePortLb(1)];
+    table.chains.extend(ChainId::CONSTANT.into_iter().chain(choosers).map(|chain| (chain, Vec::new())));
+    hash(&[b"constants", text::render(node, &table).as_bytes()])
 }
 
 /// A member of a plain set.

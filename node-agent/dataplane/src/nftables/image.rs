@@ -12,6 +12,7 @@ use super::compile::{Balanced, FrontendKey, ServiceElements, compile, slot_key};
 use super::digest;
 use super::schema::{ChainId, SetId, revision_key};
 use super::slots::Slots;
+use super::stamp::Stamp;
 use super::statement::{chooser, rule};
 use super::table::{Data, Key, Rule, Value};
 use super::transaction::{Batch, Transaction};
@@ -46,7 +47,8 @@ pub struct Image {
     pub(super) members: BTreeMap<(SetId, Key), Member>,
     /// Chains that choose, and how many frontends go to each.
     pub(super) choosers: BTreeMap<ChainId, u32>,
-    pub(super) revision: Option<Arc<str>>,
+    /// What the table says about itself.
+    pub(super) stamp: Option<Arc<str>>,
     pub(super) digest: u64,
     /// Frontends with stale slots: since the last sweep, and since before it.
     pub(super) stale: BTreeSet<FrontendKey>,
@@ -66,8 +68,8 @@ impl Image {
             frontends: BTreeMap::new(),
             members: BTreeMap::new(),
             choosers: BTreeMap::new(),
-            revision: None,
-            digest: 0,
+            stamp: None,
+            digest: digest::constants(node, family),
             stale: BTreeSet::new(),
             ripe: BTreeSet::new(),
             stale_hairpins: BTreeSet::new(),
@@ -238,12 +240,12 @@ impl Image {
 
     /// Writes the plan's revision by itself, for a plan that changed without changing anything here.
     pub fn restamp(&mut self, revision: &str, change: &mut Transaction) {
-        if self.revision.as_deref() == Some(revision) {
+        let stamp: Arc<str> = self.stamp_of(revision).into();
+        if self.stamp.as_ref() == Some(&stamp) {
             return;
         }
-        let revision: Arc<str> = revision.into();
-        let replaces = self.revision.replace(revision.clone()).is_some();
-        let value = Value { data: None, comment: Some(revision) };
+        let replaces = self.stamp.replace(stamp.clone()).is_some();
+        let value = Value { data: None, comment: Some(stamp) };
         change.set(SetId::Revision, revision_key(), value, replaces);
     }
 
@@ -298,9 +300,13 @@ impl Image {
         self.digest
     }
 
-    /// The revision that the table says it carries.
-    pub fn revision(&self) -> Option<&str> {
-        self.revision.as_deref()
+    /// Whether the table says that it carries the plan of this revision, with what it holds now.
+    pub fn is_stamped(&self, revision: &str) -> bool {
+        self.stamp.as_deref() == Some(self.stamp_of(revision).as_str())
+    }
+
+    fn stamp_of(&self, revision: &str) -> String {
+        Stamp::new(revision, self.digest).to_string()
     }
 }
 

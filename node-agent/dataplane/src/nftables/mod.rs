@@ -10,6 +10,7 @@ pub mod image;
 pub mod interpret;
 pub mod schema;
 pub mod slots;
+pub mod stamp;
 pub mod statement;
 pub mod table;
 pub mod text;

@@ -24,6 +24,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Before every other key.
+    pub fn first() -> Self {
+        Self { bytes: Bytes::new(), interval_end: false }
+    }
+
     /// A key that stands for itself, or begins a range.
     pub fn point(bytes: &[u8]) -> Self {
         Self { bytes: Bytes::from_slice(bytes), interval_end: false }

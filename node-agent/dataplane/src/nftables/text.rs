@@ -14,7 +14,7 @@ use super::table::{Bytes, Data, Key, Table, Value};
 use crate::node::NodeFacts;
 
 /// Longest comment of an element, in bytes (`NFTNL_UDATA_COMMENT_MAXLEN` without its zero).
-const COMMENT_LENGTH: usize = 127;
+pub(super) const COMMENT_LENGTH: usize = 127;
 
 /// The table `table` of the node `node` as nft's text: sets in the order of [`SetId::ALL`], elements by key, constant chains, then those that
 /// choose an endpoint. An element that does not have its set's shape is left out: we never make one.
@@ -28,9 +28,9 @@ pub fn render(node: &NodeFacts, table: &Table) -> String {
 }
 
 /// The statements of a chain's rules under these facts: what its expressions are made from.
-pub fn statements(node: &NodeFacts, chain: ChainId) -> Vec<Vec<Statement>> {
+pub fn statements(node: &NodeFacts, chain: ChainId, family: IpFamily) -> Vec<Vec<Statement>> {
     let chooser = statement::chooser(chain, node.masquerade_mark);
-    base::rules(node, chain).into_iter().chain(chooser).collect()
+    base::rules(node, chain, family).into_iter().chain(chooser).collect()
 }
 
 /// `text` as it may stand between nft's quotes, which know no escape: printable ASCII without quote and backslash, at most `limit` bytes.
@@ -63,7 +63,7 @@ fn chain_block(node: &NodeFacts, chain: ChainId, family: IpFamily) -> String {
         let (kind, name, priority) = (hook.kind, hook.name, hook.priority_name);
         text.push_str(&format!("\t\ttype {kind} hook {name} priority {priority}; policy accept;\n"));
     }
-    for rule in statements(node, chain) {
+    for rule in statements(node, chain, family) {
         text.push_str(&format!("\t\t{}\n", statement::text(&rule, family)));
     }
     text + "\t}\n"

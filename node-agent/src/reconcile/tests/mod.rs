@@ -78,6 +78,18 @@ fn what_the_kernel_refuses_is_retried_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_difference_that_the_kernel_refuses_for_ever_ends_in_a_table_made_anew() {
+    let kernel = Shared::default();
+    let mut agent = Agent::start(&kernel);
+    agent.told(whole("8", node(|_| ())));
+    kernel.lock().stubborn = true;
+    let report = agent.told(change("9", "web", None));
+    assert_eq!((report.failure.is_some(), kernel.services()), (true, 2));
+    let report = agent.later(2);
+    assert_eq!((&report.failure, revision(&report), kernel.services()), (&None, Some("9"), 1));
+}
+
+#[test]
 fn a_plan_that_forbids_writing_stalls_and_goes_on_later() {
     use ConditionReason::{ModeNotSupported, Paused};
     let cases = [
@@ -135,33 +147,106 @@ fn drift_is_repaired_and_told_of() {
 
 #[test]
 fn what_was_changed_behind_a_stopped_agent_is_repaired_and_told_of() {
-    let same = || change("9", "web", Some(service("web", "10.96.0.1", &["10.9.0.1", "10.9.0.2"]).1));
+    let plain = || whole("8", node(|_| ()));
+    let gone = || {
+        let mut update = whole("5", node(|_| ()));
+        update.merge(change("5", "web", None));
+        update
+    };
+    let ranges = || whole("8", node(|spec| spec.service_cidrs = vec!["10.97.0.0/16".parse().unwrap()]));
+    let mark = |spec: &mut NodeProxyPlanSpec| {
+        spec.settings.masquerade = Some(pointsman_crds::Masquerade { bit: Some(3), all: None });
+    };
+    // what happened meanwhile, with which plan the agent comes back, and whether it tells of a repair
     let cases = [
-        ("somebody else's hand", true, None, "8", 1),
-        ("a table that says that it is further", true, None, "7", 1),
-        ("a plan that changed meanwhile", true, None, "9", 0),
-        ("nothing happened", false, None, "8", 0),
-        ("the last change changed nothing here", true, Some(same()), "9", 1),
+        ("nothing", false, plain(), 2, 0),
+        ("somebody else's hand", true, plain(), 2, 1),
+        ("the same, and a plan that says the same at another revision", true, whole("9", node(|_| ())), 2, 1),
+        ("the newest Service was deleted: its plan's revision is gone with it", false, gone(), 1, 0),
+        ("the node's ranges changed", false, ranges(), 2, 0),
+        ("the node's mark changed", false, whole("8", node(mark)), 2, 0),
     ];
-    for (name, meddled, last, now, repairs) in cases {
+    for (name, meddled, now, services, repairs) in cases {
         let kernel = Shared::default();
         let mut first = Agent::start(&kernel);
         first.told(whole("8", node(|_| ())));
-        if let Some(last) = last {
-            first.told(last);
-            first.later(2);
-        }
         if meddled {
             meddle(&kernel);
         }
         let mut second = Agent::start(&kernel);
-        let report = second.told(whole(now, node(|_| ())));
-        assert_eq!((kernel.services(), report.drift.repairs), (2, repairs), "{name}");
+        let report = second.told(now);
+        assert_eq!((kernel.services(), report.drift.repairs), (services, repairs), "{name}");
         let other = node(|spec| spec.service_cidrs = vec!["10.96.0.0/16".parse().unwrap()]);
         let report = second.told(Update { node: Some(other), ..Update::default() });
         let ranges = kernel.table(IpFamily::IPv4).unwrap().sets[&SetId::ServiceCidrs].len();
         assert_eq!((ranges > 0, report.drift.repairs), (true, repairs), "{name}: another plan is no drift");
     }
+}
+
+#[test]
+fn a_table_that_another_agent_owns_is_taken_as_soon_as_that_one_ends() {
+    let kernel = Shared::default();
+    Agent::start(&kernel).told(whole("8", node(|_| ())));
+    let before = kernel.generation();
+    kernel.lock().taken = true;
+    let mut second = Agent::start(&kernel);
+    second.told(whole("8", node(|_| ())));
+    second.told(change("9", "web", None));
+    let report = second.later(95);
+    assert_eq!(report.conflict.map(|conflict| conflict.reason), Some(ConditionReason::TableOwned));
+    assert_eq!((report.programmed, kernel.generation()), (None, before));
+    assert!(second.lives(), "a restart would not help");
+    kernel.lock().taken = false;
+    let report = second.later(1);
+    assert_eq!((&report.conflict, revision(&report), kernel.services()), (&None, Some("9"), 1));
+    assert_eq!(report.drift.repairs, 0, "the plan changed, nobody else wrote");
+}
+
+#[test]
+fn a_kernel_that_cannot_be_read_back_is_not_said_to_hold_the_plan() {
+    let kernel = Shared::default();
+    let mut agent = Agent::start(&kernel);
+    agent.told(whole("8", node(|_| ())));
+    meddle(&kernel);
+    kernel.lock().restless = true;
+    for _ in 0..50 {
+        let failure = agent.later(31).failure.map(|failure| failure.reason);
+        assert_eq!(failure, Some(ConditionReason::KernelRefused));
+    }
+    kernel.lock().restless = false;
+    let report = agent.later(31);
+    assert_eq!((&report.failure, kernel.services(), report.drift.repairs), (&None, 2, 1));
+}
+
+#[test]
+fn a_node_plan_that_waits_for_its_turn_is_not_said_to_be_in_force() {
+    let slow = |generation, cidr: &str| {
+        let plan = node(|spec| {
+            let min_period = Some("1m".parse().unwrap());
+            spec.settings.sync = Some(SyncSettings { min_period, ..SyncSettings::default() });
+            spec.service_cidrs = vec![cidr.parse().unwrap()];
+        });
+        Some(Arc::new(NodePlan { generation, ..NodePlan::clone(&plan) }))
+    };
+    let kernel = Shared::default();
+    let mut agent = Agent::start(&kernel);
+    agent.told(Update { node: slow(1, "10.96.0.0/16"), ..whole("8", node(|_| ())) });
+    let report = agent.told(Update { node: slow(2, "10.97.0.0/16"), ..Update::default() });
+    let generation = |report: &Report| report.programmed.as_ref().map(|programmed| programmed.generation);
+    assert_eq!((report.behind, generation(&report)), (true, Some(1)));
+    let report = agent.later(61);
+    assert_eq!((report.behind, generation(&report)), (false, Some(2)));
+}
+
+#[test]
+fn changes_that_wait_to_be_timed_are_not_kept_without_end() {
+    let kernel = Shared::default();
+    let mut agent = Agent::start(&kernel);
+    agent.told(whole("8", node(|spec| spec.settings.paused = Some(true))));
+    for _ in 0..3 {
+        agent.told(Update { triggers: vec![Timestamp::UNIX_EPOCH; 9_000], ..Update::default() });
+    }
+    assert_eq!(agent.waiting_triggers(), 10_000);
 }
 
 #[test]
@@ -183,6 +268,33 @@ fn drift_that_may_not_be_repaired_stays_and_is_told_of_until_it_is_gone() {
     let report = agent.told(change("9", "new", Some(new)));
     assert_eq!((revision(&report), kernel.services()), (Some("9"), 2), "a change is written");
     assert!(report.drifted.is_some(), "and the difference is still there");
+}
+
+#[test]
+fn drift_that_may_not_be_repaired_outlives_a_restart() {
+    let observe = |range: &str| {
+        node(|spec| {
+            let drift = Some(DriftPolicy::Observe);
+            spec.settings.sync = Some(SyncSettings { drift, ..SyncSettings::default() });
+            spec.service_cidrs = vec![range.parse().unwrap()];
+        })
+    };
+    let kernel = Shared::default();
+    Agent::start(&kernel).told(whole("8", observe("10.96.0.0/16")));
+    meddle(&kernel);
+    let before = kernel.generation();
+    let mut agent = Agent::start(&kernel);
+    for report in [agent.told(whole("8", observe("10.96.0.0/16"))), agent.later(100)] {
+        assert_eq!(report.drifted.map(|drifted| drifted.reason), Some(ConditionReason::DriftObserved));
+        assert_eq!((kernel.generation(), report.drift.repairs), (before, 0));
+    }
+    agent.told(Update { node: Some(observe("10.97.0.0/16")), ..Update::default() });
+    let report = agent.later(31);
+    assert_eq!(
+        (kernel.services(), report.drifted, report.drift.repairs),
+        (2, None, 0),
+        "another plan is written"
+    );
 }
 
 #[test]

@@ -82,6 +82,16 @@ impl Agent {
         self.later(0)
     }
 
+    /// What `/livez` answers.
+    pub(super) fn lives(&self) -> bool {
+        self.reconciler.outlets.health.livez(self.now, Timestamp::UNIX_EPOCH).0
+    }
+
+    /// Changes that wait to be timed.
+    pub(super) fn waiting_triggers(&self) -> usize {
+        self.reconciler.triggers.len()
+    }
+
     /// Does what is due in the next seconds.
     pub(super) fn later(&mut self, seconds: u64) -> Report {
         let end = self.now + Duration::from_secs(seconds);
