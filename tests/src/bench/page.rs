@@ -116,7 +116,7 @@ const METHOD: &str = "\
 - Added Service: from just before the Service is written (its slice follows when it is acknowledged) to the first successful connect from the node. 50 of them, so p99 is the slowest. Between two, the proxy rests (kube-proxy 1.1 s, so that its `minSyncPeriod` of 1 s does not hold up the first of the two events).
 - Restart: SIGTERM, wait, start. In step is what the process's metric `kubeproxy_sync_proxy_rules_last_timestamp_seconds` says; the agent must have heard the API server too, not only its checkpoint. The writes are the kernel's own notices (nfnetlink), from 3 s before to 3 s after. A client connects to one Service after the other all the time. kube-proxy restarts into `minSyncPeriod` 10 ms.
 - Memory: VmRSS and VmHWM of the process. kube-proxy's `nft` children are not counted. The agent runs with the allocator's settings of the chart (`MALLOC_ARENA_MAX=1`, `MALLOC_TRIM_THRESHOLD_=131072`).
-- First packet: the time of connect() (SYN to SYN-ACK) from the node, 3,000 to each target, both rulesets in turns of 100 from one processor.
+- First packet: the time of connect() (SYN to SYN-ACK) from the node, 3,000 to each target, from one processor: to pod and Services in turn, and to the two rulesets in turns of 100.
 - Where several runs were made the median stands first, then the extremes.
 
 ## Limits
