@@ -179,7 +179,9 @@ fn agent_pod(suite: &Suite) -> Result<()> {
         json!([{"name": "state", "hostPath": {"path": "/var/lib/pointsman", "type": "DirectoryOrCreate"}}]);
     ensure!(pod["volumes"] == state, "{}", pod["volumes"]);
     let node = json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}});
-    ensure!(container["env"] == json!([node]), "{}", container["env"]);
+    let pool = json!({"name": "MALLOC_ARENA_MAX", "value": "1"});
+    let trim = json!({"name": "MALLOC_TRIM_THRESHOLD_", "value": "131072"});
+    ensure!(container["env"] == json!([node, pool, trim]), "{}", container["env"]);
     both(&pod)
 }
 
