@@ -121,5 +121,5 @@ const METHOD: &str = "\
 
 ## Limits
 
-Two processors carry API server, etcd, proxy, client and the kernel's packet work together: ratios say more than seconds. veth has no network card's cost. kube-proxy's starts above 2,000 Services are single runs, because one takes up to a minute and a half. The nft program is Debian's; kube-proxy's image ships a newer one.
+Two processors carry API server, etcd, proxy, client and the kernel's packet work together: ratios say more than seconds. veth has no network card's cost. kube-proxy's starts above 2,000 Services are single runs, because one takes up to a minute and a half. The nft program is Debian's; kube-proxy's image ships a newer one. Memory after a restart is above that after a cold start: the checkpoint's plan and the listed one stand side by side until they are compared, and the allocator gives back only part of what was freed.
 ";
