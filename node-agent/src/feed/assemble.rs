@@ -23,8 +23,6 @@ pub struct Assembler {
     unreadable_changed: bool,
     triggers: Vec<Timestamp>,
     listing: Listing,
-    /// Plans that somebody holds already, until the first list ends: equal ones are shared.
-    held: BTreeMap<ServiceKey, Arc<ServicePlan>>,
 }
 
 /// Where we are between lists.
@@ -64,9 +62,11 @@ impl Assembler {
         Self { proxy_name: proxy_name.to_owned(), ..Self::default() }
     }
 
-    /// The same, when the checkpoint's plans are in force already: they need no second copy.
+    /// The same, beside plans that are in force already, from the checkpoint: the first list is read into their place, without a
+    /// second copy of what is equal, and what it does not name is gone.
     pub fn beside(mut self, held: BTreeMap<ServiceKey, Arc<ServicePlan>>) -> Self {
-        self.held = held;
+        let parts = |plan| Parts { whole: Some(plan), ..Parts::default() };
+        self.services = held.into_iter().map(|(key, plan)| (key, parts(plan))).collect();
         self
     }
 
@@ -83,7 +83,13 @@ impl Assembler {
         for (key, name) in gone {
             self.remove(&key, &name);
         }
-        self.held.clear();
+        let Self { services, unreadable, .. } = self;
+        let unreadable: BTreeSet<&ServiceKey> = unreadable.keys().map(|(key, _)| key).collect();
+        services.retain(|key, parts| {
+            let is_told_of = parts.base.is_some() || unreadable.contains(key);
+            parts.whole.take_if(|_| !is_told_of);
+            is_told_of || !parts.shards.is_empty()
+        });
         self.revision = revision;
         self.listing = Listing::Read { first };
     }
@@ -183,8 +189,7 @@ impl Assembler {
             let parts = self.services.entry(key.clone()).or_default();
             parts.base = Some(Base::Whole);
             if parts.whole.as_ref().is_none_or(|whole| whole.spec != spec) {
-                let held = self.held.remove(&key).filter(|held| held.spec == spec);
-                parts.whole = Some(held.unwrap_or_else(|| Arc::new(ServicePlan { key: key.clone(), spec })));
+                parts.whole = Some(Arc::new(ServicePlan { key: key.clone(), spec }));
                 self.changed.insert(key);
             }
             return;

@@ -161,6 +161,37 @@ fn the_first_list_is_told_as_all() {
 }
 
 #[test]
+fn the_first_list_is_read_into_the_place_of_what_is_in_force() {
+    let plan = |name: &str, ip: &str| {
+        let key = ServiceKey::new("shop", name);
+        (key.clone(), Arc::new(ServicePlan { key, spec: holding("one", ip) }))
+    };
+    let held = [plan("bad", "10.1.0.1"), plan("gone", "10.1.0.2"), plan("moved", "10.1.0.3")];
+    let held: BTreeMap<_, _> =
+        held.into_iter().chain([plan("orphan", "10.1.0.4"), plan("same", "10.1.0.5")]).collect();
+    let mut assembler = Assembler::new("").beside(held.clone());
+    assembler.list_begins();
+    let listed = [
+        record("bad", 7, Err("odd".to_owned())),
+        record("moved", 8, Ok(holding("one", "10.1.0.33"))),
+        record("orphan.a", 9, Ok(holding("one", "10.1.0.4"))),
+        record("same", 10, Ok(holding("one", "10.1.0.5"))),
+    ];
+    listed.into_iter().for_each(|record| assembler.apply(record));
+    assert!(assembler.take().is_none(), "told before the list has ended");
+    assembler.list_ends();
+    let Some(Services::All(all)) = assembler.take().map(|update| update.services) else { panic!("not all") };
+    let (same, bad) = (ServiceKey::new("shop", "same"), ServiceKey::new("shop", "bad"));
+    assert!(Arc::ptr_eq(&all[&same], &held[&same]), "what is equal is kept once");
+    let expected = BTreeMap::from([
+        (bad.clone(), held[&bad].clone()),
+        plan("moved", "10.1.0.33"),
+        plan("same", "10.1.0.5"),
+    ]);
+    assert_eq!(all, expected);
+}
+
+#[test]
 fn a_plan_that_cannot_be_read_keeps_its_last_state_and_is_told_of() {
     let mut case = following();
     case.apply("web", holding("a", "10.9.0.1"));

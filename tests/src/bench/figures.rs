@@ -141,6 +141,8 @@ pub struct Restart {
     pub failed: u64,
     /// The longest of them.
     pub slowest: Duration,
+    /// The new process at rest.
+    pub memory: Memory,
 }
 
 /// The times of connect() by what is connected to.
@@ -165,8 +167,6 @@ pub struct Proxy {
     pub memory_added: Memory,
     /// Restarts with nothing changed.
     pub restarts: Vec<Restart>,
-    /// At rest after the last of them.
-    pub memory_restarted: Memory,
     /// Connections.
     pub first_packet: FirstPacket,
 }

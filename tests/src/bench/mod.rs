@@ -16,6 +16,7 @@ mod restart;
 mod run;
 mod subject;
 mod tables;
+mod targets;
 
 use std::path::Path;
 

@@ -2,19 +2,10 @@
 //! figures and gives text.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use super::figures::{Change, Memory, Size, Times, human};
+use super::figures::{Change, Memory, Size, human};
 use super::machine::Machine;
-use super::tables;
-
-/// The targets are meant at this number of Services.
-const TARGETS_AT: u32 = 10_000;
-const COLD: Duration = Duration::from_secs(1);
-const ADDED: Duration = Duration::from_millis(100);
-const MEGABYTES: f64 = 60.0;
-/// Medians that differ by less are the same on this machine.
-const NOISE: f64 = 1.05;
+use super::{tables, targets};
 
 /// The whole page.
 pub fn write(machine: &Machine, load_at_end: f64, sizes: &[Size], changes: &[Change]) -> String {
@@ -23,8 +14,8 @@ pub fn write(machine: &Machine, load_at_end: f64, sizes: &[Size], changes: &[Cha
          Written by `make bench`; do not edit. Both proxies ran in nftables mode on the same machine, API server and objects, one after the other.\n\n",
     );
     page.push_str(&about(machine, load_at_end));
-    if let Some(size) = sizes.iter().find(|size| size.services == TARGETS_AT) {
-        page.push_str(&targets(size));
+    if let Some(size) = sizes.iter().find(|size| size.services == targets::AT) {
+        page.push_str(&targets::of(size));
     }
     for size in sizes {
         page.push_str(&of_size(size));
@@ -61,52 +52,6 @@ fn of_size(size: &Size) -> String {
     )
 }
 
-/// A target, whether it is met, and by how much.
-fn targets(size: &Size) -> String {
-    let mut text = format!("## Targets at {TARGETS_AT} Services\n\n| target | measured | |\n|---|---|---|\n");
-    for (target, measured, met) in judged(size) {
-        let _ = writeln!(text, "| {target} | {measured} | {} |", if met { "met" } else { "**missed**" });
-    }
-    text.push('\n');
-    text
-}
-
-fn judged(size: &Size) -> Vec<(String, String, bool)> {
-    let ours = &size.ours;
-    let mut rows = vec![];
-    if let Ok(cold) = Times::new(ours.cold.iter().map(|cold| cold.answered).collect()) {
-        rows.push((format!("cold start ≤ {}", human(COLD)), cold.to_string(), cold.median() <= COLD));
-    }
-    let added = ours.added.from_write.percentile(99);
-    rows.push((format!("added Service p99 ≤ {}", human(ADDED)), human(added), added <= ADDED));
-    let written = ours.restarts.iter().map(|restart| restart.writes.contents()).max().unwrap_or(u64::MAX);
-    let complete = ours.restarts.iter().all(|restart| !restart.writes.lost);
-    let taken = ours.restarts.iter().map(|restart| restart.writes.transactions).max().unwrap_or(0);
-    rows.push((
-        "restart writes no rule and no element".to_owned(),
-        format!("{written} (and {taken} transactions that take the tables' ownership)"),
-        written == 0 && complete,
-    ));
-    let failed: u64 = ours.restarts.iter().map(|restart| restart.failed).sum();
-    rows.push(("restart fails no connect".to_owned(), failed.to_string(), failed == 0));
-    let rests = [ours.memory_cold, ours.memory_added, ours.memory_restarted];
-    let resident = Memory::megabytes(rests.iter().map(|memory| memory.resident).max().unwrap_or(u64::MAX));
-    rows.push((
-        format!("resident memory ≤ {MEGABYTES} MB"),
-        format!("{resident:.1} MB"),
-        resident <= MEGABYTES,
-    ));
-    let [us, them] = [&ours.first_packet, &size.theirs.first_packet]
-        .map(|packets| packets.services.iter().map(|times| times.median().as_secs_f64()).sum::<f64>() / 3.0);
-    let means = [us, them].map(|seconds| human(Duration::from_secs_f64(seconds)));
-    rows.push((
-        "first packet no slower than kube-proxy's (mean of the three p50, 5 % is noise)".to_owned(),
-        format!("{} against {}", means[0], means[1]),
-        us <= them * NOISE,
-    ));
-    rows
-}
-
 const METHOD: &str = "\
 ## How it is measured
 
@@ -115,7 +60,7 @@ const METHOD: &str = "\
 - Cold start: the kernel holds no rules and the agent no checkpoint; what the proxy reads (plans, or Services and slices) is stored. From the start of the process to the connect that succeeds last among 64 Services spread evenly, in order. Then every Service is asked once; one that does not answer at its first question counts instead.
 - Added Service: from just before the Service is written (its slice follows when it is acknowledged) to the first successful connect from the node. 50 of them, so p99 is the slowest. Between two, the proxy rests (kube-proxy 1.1 s, so that its `minSyncPeriod` of 1 s does not hold up the first of the two events).
 - Restart: SIGTERM, wait, start. In step is what the process's metric `kubeproxy_sync_proxy_rules_last_timestamp_seconds` says; the agent must have heard the API server too, not only its checkpoint. The writes are the kernel's own notices (nfnetlink), from 3 s before to 3 s after. A client connects to one Service after the other all the time. kube-proxy restarts into `minSyncPeriod` 10 ms.
-- Memory: VmRSS and VmHWM of the process. kube-proxy's `nft` children are not counted. The agent runs with the allocator's settings of the chart (`MALLOC_ARENA_MAX=1`, `MALLOC_TRIM_THRESHOLD_=131072`).
+- Memory: VmRSS and VmHWM of the process at rest; after a restart, 3 s after it is in step, the largest of all restarts. kube-proxy's `nft` children are not counted. The agent runs with the allocator's settings of the chart (`MALLOC_ARENA_MAX=1`, `MALLOC_TRIM_THRESHOLD_=131072`).
 - First packet: the time of connect() (SYN to SYN-ACK) from the node, 3,000 to each target, from one processor: to pod and Services in turn, and to the two rulesets in turns of 100.
 - Where several runs were made the median stands first, then the extremes.
 

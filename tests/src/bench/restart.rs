@@ -12,7 +12,7 @@ use super::dial::dial;
 use super::figures::Restart;
 use super::notices::Notices;
 use super::objects::Numbered;
-use super::subject::Subject;
+use super::subject::{Subject, memory};
 use crate::netns::{Netns, enter};
 use crate::process::Process;
 
@@ -50,6 +50,7 @@ pub fn measure(subject: &Subject<'_>, mut old: Process, services: u32) -> Result
         connects: tally.connects,
         failed: tally.failed,
         slowest: tally.slowest,
+        memory: memory(&process)?,
     };
     Ok((process, restart))
 }

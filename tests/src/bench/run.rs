@@ -37,14 +37,13 @@ struct Course {
     added: Added,
     memory_added: Memory,
     restarts: Vec<Restart>,
-    memory_restarted: Memory,
     process: Process,
 }
 
 impl Course {
     fn with(self, first_packet: figures::FirstPacket) -> figures::Proxy {
-        let Self { cold, memory_cold, added, memory_added, restarts, memory_restarted, process: _ } = self;
-        figures::Proxy { cold, memory_cold, added, memory_added, restarts, memory_restarted, first_packet }
+        let Self { cold, memory_cold, added, memory_added, restarts, process: _ } = self;
+        figures::Proxy { cold, memory_cold, added, memory_added, restarts, first_packet }
     }
 }
 
@@ -163,9 +162,7 @@ fn course(subject: &Subject<'_>, services: u32, repeats: usize, start: Instant) 
         );
         restarts.push(restart);
     }
-    std::thread::sleep(SETTLE);
-    let memory_restarted = memory(&process)?;
-    Ok(Course { cold: all, memory_cold, added, memory_added, restarts, memory_restarted, process })
+    Ok(Course { cold: all, memory_cold, added, memory_added, restarts, process })
 }
 
 fn say(start: Instant, what: &str) {

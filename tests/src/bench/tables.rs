@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::figures::{Added, Change, Cold, FirstPacket, Memory, Restart, Size, Times, human};
+use super::figures::{Added, Change, Cold, FirstPacket, Memory, Proxy, Restart, Size, Times, human};
 
 /// A table of three columns of figures.
 #[derive(Debug)]
@@ -49,9 +49,12 @@ pub fn of_size(size: &Size) -> String {
         theirs.memory_added.resident,
     );
     table.memories("… at the most until then", ours.memory_added.peak, theirs.memory_added.peak);
-    let restarted = [ours, theirs].map(|proxy| proxy.memory_restarted);
-    table.memories("resident after a restart", restarted[0].resident, restarted[1].resident);
-    table.memories("… at the most until then", restarted[0].peak, restarted[1].peak);
+    let most = |proxy: &Proxy, of: fn(&Memory) -> u64| {
+        proxy.restarts.iter().map(|restart| of(&restart.memory)).max().unwrap_or_default()
+    };
+    let [resident, peak]: [fn(&Memory) -> u64; 2] = [|memory| memory.resident, |memory| memory.peak];
+    table.memories("resident after a restart", most(ours, resident), most(theirs, resident));
+    table.memories("… at the most until then", most(ours, peak), most(theirs, peak));
     packet_rows(&mut table, &ours.first_packet, &theirs.first_packet);
     table.0
 }
