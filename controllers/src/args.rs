@@ -23,8 +23,21 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print the plans that the controller would write for Services, Pods, Nodes, EndpointSlices and ServiceCIDRs in files
     Plan(Box<PlanArgs>),
+    /// Tell whether every node carries its plan; exit status 1 if one does not
+    Status(StatusArgs),
     /// Print the CustomResourceDefinitions of this version
     Crds,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Reach the API server by this kubeconfig; without it as a Pod does, by the Service `kubernetes` and the Pod's token
+    #[arg(long, env = "POINTSMAN_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// How long to wait for nodes that are not ready
+    #[arg(long, value_parser = duration, default_value = "0s", value_name = "DURATION")]
+    pub wait: Duration,
 }
 
 /// Flags of `run`.

@@ -1,16 +1,18 @@
-//! Leadership by a Lease: who holds it writes, the others watch and wait. It tells by a channel; it writes nothing else.
+//! Leadership by a Lease: who holds it writes, the others watch and wait. It grants the mandate; it writes nothing else.
 
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-/// How long a Lease that is not renewed is respected, in seconds, and how long before its end it is renewed.
-const DURATION: u64 = 10;
-const GRACE: u64 = 6;
+use crate::mandate::Grantor;
+
+/// How long a Lease that is not renewed is respected, and how long before its end it is renewed.
+const DURATION: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(6);
 /// How often the Lease is looked at: so soon a standby sees that the leader has let go.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long after a failure it is tried again.
@@ -33,31 +35,30 @@ pub struct Candidate {
 pub async fn campaign(
     client: Client,
     candidate: Candidate,
-    leads: watch::Sender<bool>,
+    grantor: Grantor,
     mut stop: watch::Receiver<bool>,
 ) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), &candidate.namespace);
-    let mut term = Term { leads, until: None };
     while !*stop.borrow() {
         let started = start(&client, &candidate);
         let manager = tokio::select! {
             manager = started => manager,
             _ = stop.changed() => continue,
-            () = term.ends() => continue,
+            () = grantor.runs_out() => continue,
         };
         match manager {
-            Ok(manager) => hold(&manager, &leases, &candidate, &mut term, &mut stop).await,
+            Ok(manager) => hold(&manager, &leases, &candidate, &grantor, &mut stop).await,
             Err(error) => {
                 tracing::warn!(lease = candidate.name, namespace = candidate.namespace, %error, "the Lease cannot be reached");
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(if term.is_over() { LOOK } else { PAUSE }) => {}
+            () = tokio::time::sleep(if grantor.is_granted() { PAUSE } else { LOOK }) => {}
             _ = stop.changed() => {}
-            () = term.ends() => {}
+            () = grantor.runs_out() => {}
         }
     }
-    term.leads.send_replace(false);
+    grantor.end();
 }
 
 async fn start(client: &Client, candidate: &Candidate) -> Result<LeaseManager, LeaseManagerError> {
@@ -65,8 +66,8 @@ async fn start(client: &Client, candidate: &Candidate) -> Result<LeaseManager, L
         .with_namespace(&candidate.namespace)
         .with_identity(&candidate.identity)
         .with_field_manager(&candidate.identity)
-        .with_duration(DURATION)
-        .with_grace(GRACE)
+        .with_duration(DURATION.as_secs())
+        .with_grace(GRACE.as_secs())
         .build()
         .await
 }
@@ -77,19 +78,25 @@ async fn hold(
     manager: &LeaseManager,
     leases: &Api<Lease>,
     candidate: &Candidate,
-    term: &mut Term,
+    grantor: &Grantor,
     stop: &mut watch::Receiver<bool>,
 ) {
     let mut changed = std::pin::pin!(manager.changed());
+    let mut pause = LOOK;
     loop {
         let look = async {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(pause).await;
             leases.get(&candidate.name).await
         };
         tokio::select! {
             result = &mut changed => match result {
-                Ok(leads) => {
-                    term.now(leads);
+                // Since when we hold it stands in the Lease: it is read at once.
+                Ok(true) => {
+                    pause = Duration::ZERO;
+                    changed.set(manager.changed());
+                }
+                Ok(false) => {
+                    grantor.end();
                     changed.set(manager.changed());
                 }
                 Err(error) => {
@@ -97,19 +104,24 @@ async fn hold(
                     return;
                 }
             },
-            lease = look => match lease.ok().and_then(|lease| lease.spec) {
-                Some(spec) if spec.holder_identity.as_deref() == Some(&candidate.identity) => term.renewed(spec.renew_time.map(|time| time.0)),
-                Some(spec) if spec.holder_identity.is_none() && !term.leads() => return,
-                Some(_) if term.leads() => {
-                    tracing::warn!("another replica holds the Lease");
-                    term.now(false);
-                    return;
+            lease = look => {
+                pause = LOOK;
+                match lease.ok().and_then(|lease| lease.spec) {
+                    Some(spec) if spec.holder_identity.as_deref() == Some(&candidate.identity) => {
+                        grantor.grant(rest(&spec, Timestamp::now()));
+                    }
+                    Some(spec) if spec.holder_identity.is_none() && !grantor.is_granted() => return,
+                    Some(_) if grantor.is_granted() => {
+                        tracing::warn!("another replica holds the Lease");
+                        grantor.end();
+                        return;
+                    }
+                    Some(_) | None => {}
                 }
-                Some(_) | None => {}
-            },
-            () = term.ends() => return,
+            }
+            () = grantor.runs_out() => return,
             _ = stop.changed() => {
-                term.now(false);
+                grantor.end();
                 if tokio::time::timeout(RELEASE_LIMIT, manager.release()).await.is_err() {
                     tracing::warn!("the Lease could not be released in time: it runs out by itself");
                 }
@@ -119,41 +131,30 @@ async fn hold(
     }
 }
 
-/// How long we may call ourselves leader. The manager keeps quiet about a Lease that it cannot renew: the clock decides.
-struct Term {
-    leads: watch::Sender<bool>,
-    until: Option<Instant>,
+/// How long a Lease that we hold is still good for, by the clock that wrote its renewal, which is ours. A clock that was set back
+/// since then makes it no longer than a fresh one.
+fn rest(lease: &LeaseSpec, now: Timestamp) -> Duration {
+    let Some(renewed) = &lease.renew_time else { return Duration::ZERO };
+    let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
+    DURATION.saturating_sub(age)
 }
 
-impl Term {
-    fn leads(&self) -> bool {
-        *self.leads.borrow()
-    }
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-    fn is_over(&self) -> bool {
-        self.until.is_none()
-    }
+    use super::*;
 
-    fn now(&mut self, leads: bool) {
-        self.until = leads.then(|| Instant::now() + Duration::from_secs(DURATION));
-        if self.leads.send_replace(leads) != leads {
-            tracing::info!("{}", if leads { "this replica leads" } else { "this replica no longer leads" });
+    #[test]
+    fn a_lease_is_good_for_ten_seconds_from_its_renewal() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        // The age of the renewal in milliseconds, and what is left.
+        let cases = [(0, 10_000), (4_000, 6_000), (9_999, 1), (10_000, 0), (90_000, 0), (-5_000, 10_000)];
+        for (age, expected) in cases {
+            let renewed = Timestamp::from_millisecond(now.as_millisecond() - age).unwrap();
+            let lease = LeaseSpec { renew_time: Some(MicroTime(renewed)), ..LeaseSpec::default() };
+            assert_eq!(rest(&lease, now), Duration::from_millis(expected), "renewed {age} ms ago");
         }
-    }
-
-    /// The Lease says that we renewed it then, by our own clock.
-    fn renewed(&mut self, at: Option<k8s_openapi::jiff::Timestamp>) {
-        let (true, Some(at)) = (self.leads(), at) else { return };
-        let age = k8s_openapi::jiff::Timestamp::now().duration_since(at);
-        let age = Duration::try_from(age).unwrap_or_default();
-        self.until = Some(Instant::now() + Duration::from_secs(DURATION).saturating_sub(age));
-    }
-
-    /// Waits until the term is over, and steps down. Never returns for who does not lead.
-    async fn ends(&mut self) {
-        let Some(until) = self.until else { return std::future::pending().await };
-        tokio::time::sleep_until(until).await;
-        tracing::warn!("the Lease ran out without being renewed");
-        self.now(false);
+        assert_eq!(rest(&LeaseSpec::default(), now), Duration::ZERO, "never renewed");
     }
 }

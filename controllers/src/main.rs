@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use pointsman_controllers::args::{Cli, Command, PlanArgs, RunArgs};
-use pointsman_controllers::{offline, settings};
+use pointsman_controllers::args::{Cli, Command, PlanArgs, RunArgs, StatusArgs};
+use pointsman_controllers::{offline, settings, status};
 use pointsman_crds::crd;
 
 fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -23,6 +23,14 @@ fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     out.flush().context("write the plans")
 }
 
+fn status(args: &StatusArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let (table, ready) = runtime.block_on(status::status(args))?;
+    io::stdout().lock().write_all(table.as_bytes()).context("write the table")?;
+    anyhow::ensure!(ready, "not every node carries its plan");
+    Ok(())
+}
+
 fn crds() -> anyhow::Result<()> {
     for definition in crd::definitions().context("build the kinds")? {
         let yaml = serde_saphyr::to_string(&definition).context("write the kinds as YAML")?;
@@ -35,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(*args),
         Command::Plan(args) => plan(&args),
+        Command::Status(args) => status(&args),
         Command::Crds => crds(),
     };
     match result {

@@ -14,7 +14,7 @@ use crate::lease::{self, Candidate};
 use crate::metrics::Metrics;
 use crate::settings::{self, FlagError};
 use crate::write::{Reporter, Writer};
-use crate::{schema, telemetry, watch};
+use crate::{mandate, schema, telemetry, watch};
 
 /// Why the controller does not run.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
 
     let (stop_driver, stopped_driver) = channel::channel(false);
     let (stop_lease, stopped_lease) = channel::channel(false);
-    let (leads, is_leader) = channel::channel(false);
+    let (grantor, mandate) = mandate::mandate();
     let (wrong, schema) = channel::channel(Some("the stored kinds have not been looked at yet".to_owned()));
     let (health, healthy) = channel::channel(Health::starting());
     health::serve(args.health_address, args.metrics_address, healthy, registry).await?;
@@ -65,11 +65,11 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     tokio::spawn(schema::watch_stored(client.clone(), Arc::clone(&look_again), wrong));
     let candidate =
         Candidate { namespace: args.lease_namespace, name: args.lease_name, identity: identity.clone() };
-    let campaign = tokio::spawn(lease::campaign(client.clone(), candidate, leads, stopped_lease));
+    let campaign = tokio::spawn(lease::campaign(client.clone(), candidate, grantor, stopped_lease));
     let (steps, kinds) = watch::start(&client, manage, &metrics);
-    let writer = Writer::new(client.clone(), Reporter::new(client, &identity), Arc::clone(&metrics));
-    let connections =
-        Connections { steps, leads: is_leader, schema, look_again, health, stop: stopped_driver };
+    let reporter = Reporter::new(client.clone(), &identity);
+    let writer = Writer::new(client, mandate.clone(), reporter, Arc::clone(&metrics));
+    let connections = Connections { steps, mandate, schema, look_again, health, stop: stopped_driver };
     let driver = Driver::new(Index::new(policy), settings, writer, metrics, connections, kinds);
     let driver = tokio::spawn(driver.run());
     tracing::info!(identity, version = env!("CARGO_PKG_VERSION"), "the controller runs");

@@ -64,6 +64,8 @@ pub fn settings(args: &ProxyArgs) -> Result<ProxySettings, FlagError> {
     let sync = SyncSettings {
         min_period: Some(args.min_sync_period).filter(|period| Some(*period) != "0s".parse().ok()),
         verify_period: Some(args.verify_period).filter(|period| Some(*period) != "30s".parse().ok()),
+        // By the size of the cluster; see `plan_node`.
+        status_period: None,
         drift: (args.drift == DriftArg::Observe).then_some(DriftPolicy::Observe),
     };
     Ok(ProxySettings {

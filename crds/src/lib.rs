@@ -23,6 +23,7 @@ pub use service_proxy_plan::{
     ServiceProxyPlanStatus, ServiceRefused, ServiceRefusedList, Summary, Target, TrafficPolicy,
 };
 pub use settings::{
-    ConntrackSettings, DetectLocal, DetectLocalMode, DriftPolicy, IpFamily, IpvsSettings, Masquerade, Mode,
-    NftablesSettings, NodePortAddresses, NodePortAddressesType, ProxySettings, SyncSettings,
+    ConntrackSettings, DEFAULT_STATUS_PERIOD, DetectLocal, DetectLocalMode, DriftPolicy, IpFamily,
+    IpvsSettings, Masquerade, Mode, NftablesSettings, NodePortAddresses, NodePortAddressesType,
+    ProxySettings, SyncSettings,
 };

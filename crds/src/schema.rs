@@ -40,12 +40,24 @@ pub fn cidrs(_: &mut SchemaGenerator) -> Schema {
 
 /// A Go duration without sign, of whole units. Bounded, because what Go and Rust cannot hold would be stored and never be read.
 pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    duration_where(
+        "duration(self) <= duration('8760h')",
+        "must be a duration of at most one year (8760h), such as 30s",
+    )
+}
+
+/// A duration in the bounds of `settings::STATUS_PERIODS`.
+pub fn status_period(_: &mut SchemaGenerator) -> Schema {
+    duration_where(
+        "duration(self) >= duration('1s') && duration(self) <= duration('4m')",
+        "must be a duration from 1s to 4m, such as 30s",
+    )
+}
+
+fn duration_where(rule: &str, message: &str) -> Schema {
     json_schema!({
         "type": "string", "maxLength": 32, "pattern": "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$",
-        "x-kubernetes-validations": [{
-            "rule": "duration(self) <= duration('8760h')",
-            "message": "must be a duration of at most one year (8760h), such as 30s"
-        }]
+        "x-kubernetes-validations": [{"rule": rule, "message": message}]
     })
 }
 

@@ -1,12 +1,21 @@
 //! How a node proxies: the part of a `NodeProxyPlan` that a `ProxyProfile` can set. Absent means the default, here in code:
 //! a default in the schema would be stored by the API server and rewritten by us for ever.
 
+use std::ops::RangeInclusive;
+use std::time::Duration as Span;
+
 use ipnet::IpNet;
 use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+
+/// What `sync.statusPeriod` may be. At its longest it is below the time between two heartbeats (4 to 5 minutes), so that it never
+/// makes an agent look dead.
+const STATUS_PERIODS: RangeInclusive<Span> = Span::from_secs(1)..=Span::from_secs(240);
+/// `sync.statusPeriod` when it is absent.
+pub const DEFAULT_STATUS_PERIOD: Span = Span::from_secs(10);
 
 /// The settable part of a node's plan. Every field is optional.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -62,7 +71,22 @@ impl ProxySettings {
             wrong
                 .then(|| "nodePortAddresses.cidrs: required for type CIDRs, and goes with it only".to_owned())
         });
-        detect.or(bit).or(cidrs)
+        detect.or(bit).or(cidrs).or(self.sync.as_ref().and_then(SyncSettings::problem))
+    }
+
+    /// The least time between two writes of an agent's status that change no condition.
+    pub fn status_period(&self) -> Span {
+        let asked =
+            self.sync.as_ref().and_then(|sync| sync.status_period).map_or(DEFAULT_STATUS_PERIOD, Span::from);
+        asked.clamp(*STATUS_PERIODS.start(), *STATUS_PERIODS.end())
+    }
+}
+
+impl SyncSettings {
+    fn problem(&self) -> Option<String> {
+        let period = self.status_period?;
+        let is_good = !period.is_negative() && STATUS_PERIODS.contains(&Span::from(period));
+        (!is_good).then(|| format!("sync.statusPeriod: {period} is not from 1s to 4m"))
     }
 }
 
@@ -254,6 +278,11 @@ pub struct SyncSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]
     pub verify_period: Option<Duration>,
+    /// The least time between two writes of the status that change no condition, from 1s to 4m. When absent it is 10s, and 60s in a
+    /// cluster of more than 500 nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::status_period")]
+    pub status_period: Option<Duration>,
     /// Whether a difference found is repaired (the default) or only reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DriftPolicy")]
@@ -294,6 +323,11 @@ mod tests {
                 Some("detectLocal.interface"),
             ),
             ("detectLocal: {mode: BridgeInterface, interface: 'a\"b'}", Some("detectLocal.interface")),
+            ("sync: {statusPeriod: 999ms}", Some("sync.statusPeriod")),
+            ("sync: {statusPeriod: 1s}", None),
+            ("sync: {statusPeriod: 4m}", None),
+            ("sync: {statusPeriod: 4m1ms}", Some("sync.statusPeriod")),
+            ("sync: {statusPeriod: -1m}", Some("sync.statusPeriod")),
         ];
         for (yaml, field) in cases {
             let settings: ProxySettings = serde_saphyr::from_str(yaml).unwrap();
@@ -301,5 +335,21 @@ mod tests {
             assert_eq!(problem.is_some(), field.is_some(), "{yaml}: {problem:?}");
             assert!(problem.unwrap_or_default().starts_with(field.unwrap_or_default()), "{yaml}");
         }
+    }
+
+    #[test]
+    fn the_status_period_keeps_its_bounds_also_where_nobody_has_checked_it() {
+        let cases = [
+            ("{}", 10),
+            ("{statusPeriod: 1m}", 60),
+            ("{statusPeriod: 0s}", 1),
+            ("{statusPeriod: 9000h}", 240),
+        ];
+        for (sync, seconds) in cases {
+            let sync = serde_saphyr::from_str(sync).unwrap();
+            let settings = ProxySettings { sync: Some(sync), ..ProxySettings::default() };
+            assert_eq!(settings.status_period(), Span::from_secs(seconds));
+        }
+        assert_eq!(ProxySettings::default().status_period(), DEFAULT_STATUS_PERIOD);
     }
 }

@@ -122,6 +122,9 @@ pub struct CleanupArgs {
     /// Remove the checkpoint in this directory too
     #[arg(long, env = "POINTSMAN_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Then do nothing until SIGTERM, for a DaemonSet, which starts again whatever ends
+    #[arg(long)]
+    pub stay: bool,
 }
 
 fn family(text: &str) -> Result<IpFamily, String> {

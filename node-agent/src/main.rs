@@ -33,6 +33,6 @@ async fn start(command: Command) -> anyhow::Result<()> {
         Command::Run(args) => run::run(args).await,
         Command::Render(args) => run::render(args).await,
         Command::Explain(args) => run::explain(args).await,
-        Command::Cleanup(args) => run::cleanup(&args),
+        Command::Cleanup(args) => run::cleanup(args).await,
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use pointsman_crds::conditions::ConditionType;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::plan::Link;
 use crate::report::Report;
+use crate::report::status::{Agent, status};
 use crate::tables::Written;
 
 type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
@@ -39,6 +41,7 @@ pub struct Metrics {
     refused: Gauge,
     link: Labelled<Gauge>,
     ready: Gauge,
+    condition: Labelled<Gauge>,
 }
 
 impl Metrics {
@@ -70,6 +73,7 @@ impl Metrics {
             refused: Gauge::default(),
             link: Family::default(),
             ready: Gauge::default(),
+            condition: Family::default(),
         };
         metrics.register_kube_proxys();
         metrics.register_own();
@@ -110,7 +114,9 @@ impl Metrics {
         registry.register("programmed", "What is in the kernel, by kind", self.programmed.clone());
         registry.register("refused", "Entries of plans that are not programmed", self.refused.clone());
         registry.register("plan_source", "1 for where plans come from at the moment", self.link.clone());
-        registry.register("ready", "1 if the kernel holds the plan", self.ready.clone());
+        registry.register("ready", "1 once a whole plan is in the kernel", self.ready.clone());
+        let condition = "1 where the condition of that type in the status is True";
+        registry.register("condition", condition, self.condition.clone());
     }
 
     /// Changes were queued.
@@ -172,6 +178,9 @@ impl Metrics {
                 self.programmed.get_or_create(&[("kind", kind)]).set(i64::from(count));
             }
         }
+        for (kind, holds) in conditions(report) {
+            self.condition.get_or_create(&[("type", kind)]).set(i64::from(holds));
+        }
         self.refused.set(i64::from(report.refused.count));
         self.ready.set(i64::from(ready));
         let now = match report.link {
@@ -188,6 +197,14 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// The agent's conditions, as the status tells them.
+fn conditions(report: &Report) -> Vec<(&'static str, bool)> {
+    let told = status(report, &Agent::default(), &[], Timestamp::UNIX_EPOCH).conditions;
+    let find = |kind: &&str| told.iter().find(|condition| condition.type_ == *kind);
+    let kinds = ConditionType::ALL.iter().map(|kind| kind.as_str());
+    kinds.filter_map(|kind| find(&kind).map(|condition| (kind, condition.status == "True"))).collect()
 }
 
 fn seconds() -> f64 {
@@ -214,8 +231,11 @@ mod tests {
             "kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0",
             "pointsman_agent_plan_source{source=\"away\"} 1",
             "pointsman_agent_plan_source{source=\"live\"} 0",
+            "pointsman_agent_condition{type=\"Ready\"} 0",
+            "pointsman_agent_condition{type=\"Reconciling\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("AgentAlive"), "that one is the controller's to say");
     }
 }

@@ -99,10 +99,11 @@ pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Says what could not be removed.
-pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
+pub(crate) async fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
     let mut kernel = Kernel::open(false)?;
     let lines = cleanup::cleanup(&mut kernel, args.state_dir.as_deref())?;
-    print(&(lines.join("\n") + "\n"))
+    print(&(lines.join("\n") + "\n"))?;
+    if args.stay { stop().await } else { Ok(()) }
 }
 
 /// A reader that closes its end (`| head`) is no error.

@@ -37,6 +37,7 @@ const ADDRESS: &str = "must be an IPv4 or IPv6 address";
 const RANGE: &str = "must be a range in CIDR notation with no host bits set";
 const WORDS: &str = "supported values";
 const DURATION: &str = "must be a duration of at most one year (8760h), such as 30s";
+const STATUS_PERIOD: &str = "must be a duration from 1s to 4m, such as 30s";
 
 /// One trial a line.
 pub fn trials(suite: &Arc<Suite>) -> Vec<Trial> {
@@ -135,6 +136,9 @@ fn node_periods() -> Vec<Line> {
         bad("sync.verifyPeriod", json!("9999999999999999999h"), ""),
         bad("sync.minPeriod", json!("-1s"), "should match"),
         bad("sync.minPeriod", json!(1), "must be of type string"),
+        bad("sync.statusPeriod", json!("999ms"), STATUS_PERIOD),
+        bad("sync.statusPeriod", json!("4m0.5s"), STATUS_PERIOD),
+        bad("sync.statusPeriod", json!("-1m"), "should match"),
         bad("sync.drift", json!("Ignore"), WORDS),
     ]
 }

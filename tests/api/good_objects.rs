@@ -36,6 +36,8 @@ fn node_plans() -> Vec<Line> {
         ("not paused", with("paused", json!(false))),
         ("with a range of all addresses", with("serviceCIDRs", json!(["0.0.0.0/0", "::/0"]))),
         ("with settings that set nothing", with("sync", json!({}))),
+        ("with the shortest status period", with("sync", json!({"statusPeriod": "1s"}))),
+        ("with the longest status period", with("sync", json!({"statusPeriod": "240s"}))),
     ]
 }
 

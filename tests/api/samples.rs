@@ -145,7 +145,7 @@ pub fn full_settings() -> Value {
         "conntrack": {
             "maxPerCore": 32768, "min": 131072, "tcpEstablishedTimeout": "86400s", "tcpCloseWaitTimeout": "3600s"
         },
-        "sync": {"minPeriod": "10ms", "verifyPeriod": "60s", "drift": "Observe"},
+        "sync": {"minPeriod": "10ms", "verifyPeriod": "60s", "statusPeriod": "30s", "drift": "Observe"},
         "proxyName": "edge",
         "paused": true
     })

@@ -73,8 +73,10 @@ const ALONE: &[(&str, AloneWork)] = &[
     ("rest: a restart writes nothing", rest::restart),
     ("rest: a leader that goes is succeeded, and nothing is written", rest::leader_goes),
     ("rest: a leader that is killed is succeeded, and nothing is written", rest::leader_killed),
-    ("rest: a leader that wakes up beside its successor does no harm", rest::leader_frozen),
+    ("rest: a leader that wakes up beside its successor writes nothing", rest::leader_frozen),
+    ("rest: a leader that is stopped at work leaves the rest to its successor", rest::leader_frozen_at_work),
     ("rest: an API server that is killed and comes back makes nothing to write", rest::apiserver_killed),
+    ("nodes: above 500 of them each plan has another status period, written once", nodes::crowd),
     ("consume: plans are made from others' slices, and no slice is written", consume::only_plans),
     ("stalled: kinds of another version stop all writing until they are healed", stalled::until_healed),
 ];

@@ -1,13 +1,16 @@
 //! Nodes and their plans. AgentAlive goes False after ten minutes without a heartbeat: too long to wait for here, so the unit tests of
 //! the controller hold it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use pointsman_tests::audit::Mark;
 use serde_json::{Value, json};
 
+use crate::binary::Controller;
 use crate::objects::{self, pod};
 use crate::place::{Place, eventually};
-use crate::request::{delete, get, merge};
+use crate::request::{create, delete, get, merge};
 use crate::text;
 use crate::world::World;
 
@@ -70,6 +73,48 @@ pub fn life(world: &World) -> Result<()> {
     eventually("the plan to be gone", &404, || Ok(world.ask(&get("npp/east"))?.code))?;
     ensure!(writes(world, mark, "east")? == ["delete nodeproxyplans east"], "one deletion");
     Ok(())
+}
+
+/// Nodes come until there are 501, one goes, the controller is another one, and then all go that came.
+pub fn crowd(world: &World, controller: Controller) -> Result<Controller> {
+    let there = text::list(&world.must(&get("/api/v1/nodes"))?["items"]).count();
+    let name = |number: usize| format!("crowd-{number:03}");
+    let node = |number| vec![create("node", objects::node(&name(number), "c"))];
+    world.many((there..500).map(node).collect())?;
+    eventually("500 plans without a period", &vec![Value::Null; 500], || periods(world))?;
+    world.silence(|_| true)?;
+    let mark = world.mark()?;
+    world.many(vec![node(500)])?;
+    eventually("501 plans with a period", &vec![json!("60s"); 501], || periods(world))?;
+    let written = all_writes(world, mark)?;
+    ensure!(written == BTreeMap::from([("create".to_owned(), 1), ("patch".to_owned(), 500)]), "{written:?}");
+    let mark = world.mark()?;
+    world.must(&delete(&format!("node/{}", name(500))))?;
+    eventually("500 plans with a period", &vec![json!("60s"); 500], || periods(world))?;
+    controller.stop()?;
+    let controller = Controller::leading(world, &[])?;
+    let written = all_writes(world, mark)?;
+    ensure!(written == BTreeMap::from([("delete".to_owned(), 1)]), "{written:?}");
+    world.many((there..500).map(|number| vec![delete(&format!("node/{}", name(number)))]).collect())?;
+    eventually("the plans as they were", &vec![Value::Null; there], || periods(world))?;
+    Ok(controller)
+}
+
+/// The status periods of all Nodes' plans.
+fn periods(world: &World) -> Result<Vec<Value>> {
+    let plans = world.must(&get("npp"))?;
+    Ok(text::list(&plans["items"]).map(|plan| plan["spec"]["sync"]["statusPeriod"].clone()).collect())
+}
+
+/// How often which verb was written, once all is written; nothing was refused.
+fn all_writes(world: &World, mark: Mark) -> Result<BTreeMap<String, usize>> {
+    world.silence(|_| true)?;
+    let mut counts = BTreeMap::new();
+    for record in world.writes_since(mark)? {
+        ensure!(record.resource == "nodeproxyplans" && record.code < 300, "{record:?}");
+        *counts.entry(record.verb).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 /// Under the same name, as when a machine is installed anew.

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::health::Health;
 use crate::index::Index;
+use crate::mandate::Mandate;
 use crate::metrics::Metrics;
 use crate::next::{self, Obstacles, Pulse};
 use crate::queue::Queue;
@@ -54,8 +55,8 @@ impl fmt::Display for Target {
 pub struct Connections {
     /// Steps of the watches.
     pub steps: mpsc::Receiver<Change>,
-    /// Whether this replica leads.
-    pub leads: channel::Receiver<bool>,
+    /// Whether this replica leads, and until when.
+    pub mandate: Mandate,
     /// What is wrong with the stored kinds.
     pub schema: channel::Receiver<Option<String>>,
     /// Asks for another look at the stored kinds.
@@ -135,7 +136,7 @@ impl Driver {
             tokio::select! {
                 Some(step) = self.connections.steps.recv() => self.take_steps(step),
                 Some(ended) = self.running.join_next() => self.take_ended(ended),
-                _ = self.connections.leads.changed() => self.take_leadership(),
+                () = self.connections.mandate.changed() => self.take_leadership(),
                 _ = self.connections.schema.changed() => {}
                 _ = self.connections.stop.changed() => {}
                 _ = tick.tick() => self.look_round(),
@@ -147,7 +148,7 @@ impl Driver {
 
     /// Writes only if it leads, knows the whole cluster, and the stored kinds are right.
     fn may_write(&self) -> bool {
-        self.begun.is_some() && self.connections.schema.borrow().is_none()
+        self.begun.is_some() && self.connections.mandate.holds() && self.connections.schema.borrow().is_none()
     }
 
     fn take_steps(&mut self, first: Change) {
@@ -176,7 +177,7 @@ impl Driver {
     }
 
     fn take_leadership(&mut self) {
-        self.leads = *self.connections.leads.borrow_and_update();
+        self.leads = self.connections.mandate.is_granted();
         self.metrics.leader.set(i64::from(self.leads));
         if !self.leads {
             self.begun = None;

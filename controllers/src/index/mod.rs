@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use pointsman_planner::model::{Node, Pod, Service, ServiceKey, Slice, Time};
-use pointsman_planner::plan::{Claims, Policy, Verdict};
+use pointsman_planner::plan::{Claims, ClusterSize, Policy, Verdict};
 
 pub use cidr::ServiceRanges;
 pub use node_plan::StoredNodePlan;
@@ -167,6 +167,11 @@ impl Index {
         &self.nodes
     }
 
+    /// How large the cluster is.
+    pub fn cluster_size(&self) -> ClusterSize {
+        ClusterSize::of(self.nodes.len())
+    }
+
     /// The Pods that `service` selects.
     pub fn pods_of(&self, service: &Service) -> Vec<&Pod> {
         service
@@ -266,5 +271,7 @@ impl Index {
     }
 }
 
+#[cfg(test)]
+mod size_tests;
 #[cfg(test)]
 mod tests;

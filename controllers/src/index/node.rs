@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node as KubeNode;
 use pointsman_crds::names::{LABEL_ZONE, TAINT_TO_BE_DELETED};
 use pointsman_planner::model::Node;
+use pointsman_planner::plan::ClusterSize;
 
 use super::{Index, Indexed, Item, Key, parse};
 
@@ -53,18 +54,29 @@ impl Indexed for Node {
         // Only whether it exists, and its zone, stand in endpoints.
         let concerns_endpoints = before.is_none_or(|before| before.zone != node.zone);
         let name = node.name.clone();
+        let size = index.cluster_size();
         index.nodes.insert(name.clone(), node);
+        concern_all(index, size);
         concern(index, name, concerns_endpoints);
     }
 
     fn remove(index: &mut Index, key: &Key) {
+        let size = index.cluster_size();
         if index.nodes.remove(&key.1).is_some() {
+            concern_all(index, size);
             concern(index, key.1.clone(), true);
         }
     }
 
     fn keys(index: &Index) -> Vec<Key> {
         index.nodes.keys().map(|name| (String::new(), name.clone())).collect()
+    }
+}
+
+/// A cluster that was of another size before concerns every Node.
+fn concern_all(index: &mut Index, before: ClusterSize) {
+    if index.cluster_size() != before {
+        index.dirty.nodes.extend(index.nodes.keys().cloned());
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pointsman_crds::{NodeProxyPlanSpec, ProxySettings};
 use pointsman_planner::model::Time;
-use pointsman_planner::plan::plan_node;
+use pointsman_planner::plan::{NodePlanInput, plan_node};
 
 use crate::index::{Index, StoredNodePlan};
 
@@ -59,7 +59,13 @@ pub fn node_work(index: &Index, name: &str, settings: &ProxySettings, pulse: Pul
     let Some(node) = index.nodes().get(name) else {
         return stored.map_or(NodeWork::Nothing, |stored| NodeWork::Delete { stored: Arc::clone(stored) });
     };
-    let spec = plan_node(node, &index.policy().service_cidrs, settings);
+    let spec = plan_node(&NodePlanInput {
+        node,
+        size: index.cluster_size(),
+        service_cidrs: &index.policy().service_cidrs,
+        settings,
+        stored: stored.map(|stored| &stored.spec),
+    });
     let Some(stored) = stored.cloned() else {
         return NodeWork::Create { name: name.to_owned(), spec: Box::new(spec) };
     };

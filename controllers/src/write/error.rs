@@ -63,6 +63,16 @@ pub enum WriteError {
         /// The Service.
         name: String,
     },
+    /// The time for which this replica leads was over before the request was sent.
+    #[error("{operation} {kind} {name}: not sent, this replica no longer leads")]
+    NotLeading {
+        /// What was to be done.
+        operation: Operation,
+        /// On which kind.
+        kind: &'static str,
+        /// On which object.
+        name: String,
+    },
     /// The object is deleted, and held by finalizers.
     #[error(
         "delete {kind} {name}: held by the finalizers {finalizers}; they must be removed by who set them"
@@ -82,7 +92,7 @@ pub enum WriteError {
 pub enum Class {
     /// The object is not there.
     Absent,
-    /// What we know is older than what is stored: the watch will tell.
+    /// What we know is older than what is stored, or another replica's matter by now: the watch will tell.
     Stale,
     /// An object of that name is there.
     Taken,
@@ -128,6 +138,7 @@ impl WriteError {
             | Self::Unreachable { kind, .. }
             | Self::Timeout { kind, .. }
             | Self::Altered { kind, .. }
+            | Self::NotLeading { kind, .. }
             | Self::Held { kind, .. } => *kind == "EndpointSlice",
             Self::Returned { .. } => false,
         }
@@ -138,7 +149,7 @@ impl WriteError {
         match self {
             Self::Refused { operation, status, .. } => classify(*operation, status),
             Self::Altered { .. } => Class::Altered,
-            Self::Returned { .. } => Class::Stale,
+            Self::Returned { .. } | Self::NotLeading { .. } => Class::Stale,
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Held { .. } => Class::Failed,
         }
     }

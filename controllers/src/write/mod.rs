@@ -20,6 +20,7 @@ use pointsman_planner::model::{ServiceKey, Slice};
 use serde::de::DeserializeOwned;
 
 use crate::index::{Index, Indexed, Item, Key, StoredNodePlan, StoredPlan};
+use crate::mandate::Mandate;
 use crate::metrics::{Metrics, Operation, Write};
 pub use error::{Class, WriteError};
 pub use events::{Regarding, Reporter};
@@ -73,14 +74,15 @@ pub struct Batch {
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+    mandate: Mandate,
     reporter: Reporter,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    /// Writes by `client`, and counts in `metrics`.
-    pub fn new(client: Client, reporter: Reporter, metrics: Arc<Metrics>) -> Self {
-        Self { client, reporter, metrics }
+    /// Writes by `client` while `mandate` holds, and counts in `metrics`.
+    pub fn new(client: Client, mandate: Mandate, reporter: Reporter, metrics: Arc<Metrics>) -> Self {
+        Self { client, mandate, reporter, metrics }
     }
 
     /// Where Events go.
@@ -104,6 +106,10 @@ impl Writer {
         name: &str,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, WriteError> {
+        // A batch may be long, and the process stopped in the midst of it.
+        if !self.mandate.holds() {
+            return Err(WriteError::NotLeading { operation, kind, name: name.to_owned() });
+        }
         let started = Instant::now();
         let result = match tokio::time::timeout(REQUEST_LIMIT, request).await {
             Ok(Ok(stored)) => Ok(stored),

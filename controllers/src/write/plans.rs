@@ -166,7 +166,10 @@ fn compare(written: &ServiceProxyPlanSpec, answer: ServiceProxyPlan) -> Result<A
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::mandate::mandate;
     use crate::metrics::Metrics;
     use crate::next::SliceWrites;
     use crate::write::Reporter;
@@ -190,7 +193,9 @@ mod tests {
         let address = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let client = Client::try_from(Config::new(address.parse().unwrap())).unwrap();
-        Writer::new(client.clone(), Reporter::new(client, "test"), Arc::new(Metrics::new().0))
+        let (grantor, mandate) = mandate();
+        grantor.grant(Duration::from_secs(3600));
+        Writer::new(client.clone(), mandate, Reporter::new(client, "test"), Arc::new(Metrics::new().0))
     }
 
     #[tokio::test]
@@ -199,6 +204,23 @@ mod tests {
         assert!(batch.acks.is_empty(), "{batch:?}");
         // As a success it would be looked at again at once, and ask again and again until the watch has the news.
         assert_eq!(batch.result.unwrap_err().class(), Class::Stale);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_mandate_is_over() {
+        let mut writer = writer().await;
+        let shop = ServiceKey::new("shop", "web");
+        writer.is_gone(&shop).await.unwrap();
+        let (grantor, over) = mandate();
+        grantor.grant(Duration::from_nanos(1));
+        writer.mandate = over;
+        let error = writer.is_gone(&shop).await.unwrap_err();
+        assert_eq!(error.to_string(), "get Service shop/web: not sent, this replica no longer leads");
+        assert_eq!(
+            error.class(),
+            Class::Stale,
+            "the next leader looks at everything: nobody need hear of it"
+        );
     }
 
     #[tokio::test]

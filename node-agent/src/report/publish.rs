@@ -57,13 +57,13 @@ pub enum Error {
 
 /// Writes every report that is worth it, until nobody reports any more.
 pub async fn run(mut reports: watch::Receiver<Report>, sink: Sink, agent: Agent, metrics: &Metrics) {
-    let mut limit = Limit::default();
+    let mut limit: Option<Limit> = None;
     let mut written: Option<NodeProxyPlanStatus> = None;
     let mut logged: Option<NodeProxyPlanStatus> = None;
     let grace = Instant::now() + GRACE;
     let mut held = None;
     loop {
-        let due = held.take().or_else(|| limit.due(Instant::now()));
+        let due = held.take().or_else(|| limit.as_ref()?.due(Instant::now()));
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },
             () = until(due) => {}
@@ -74,6 +74,8 @@ pub async fn run(mut reports: watch::Receiver<Report>, sink: Sink, agent: Agent,
             held = Some(grace);
             continue;
         }
+        let limit = limit.get_or_insert_with(|| Limit::new(&plan.name));
+        limit.set_period(plan.spec.settings.status_period());
         let before =
             written.as_ref().map_or(plan.conditions.as_slice(), |status| status.conditions.as_slice());
         let now = status(&report, &agent, before, Timestamp::now());
@@ -82,7 +84,7 @@ pub async fn run(mut reports: watch::Receiver<Report>, sink: Sink, agent: Agent,
             logged = Some(now.clone());
         }
         if let Some(news) = news(written.as_ref(), &now) {
-            limit.news(news);
+            limit.news(news, Instant::now());
         }
         if limit.due(Instant::now()).is_none_or(|due| due > Instant::now()) {
             continue;

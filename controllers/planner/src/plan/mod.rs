@@ -11,7 +11,7 @@ mod summary;
 
 pub use addresses::Policy;
 pub use conflicts::{Claim, Claims, Frontend, Part, Verdict};
-pub use node::plan_node;
+pub use node::{ClusterSize, NodePlanInput, plan_node};
 pub use refuse::refused;
 pub use service::{ServicePlan, ServicePlanInput, claims, held_by, plan_service};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use pointsman_crds::names::{
     LABEL_HEADLESS, LABEL_SERVICE_PROXY_NAME, LABEL_SLICE_MANAGED_BY, SLICE_MANAGED_BY,
 };
-use pointsman_crds::{Protocol, ProxySettings, TrafficPolicy};
+use pointsman_crds::{Protocol, TrafficPolicy};
 use proptest::prelude::*;
 
-use super::{PORTS, Part, Policy, ServicePlan, ServicePlanInput, Verdict, plan_node, plan_service};
-use crate::model::{Node, Service, ServiceKey, ServicePort, Slice, TargetPort};
+use super::{PORTS, Part, Policy, ServicePlan, ServicePlanInput, Verdict, plan_service};
+use crate::model::{Service, ServiceKey, ServicePort, Slice, TargetPort};
 use crate::testing::{foreign, labels, number, port, web};
 
 fn policy() -> Policy {
@@ -338,28 +338,6 @@ fn a_shard_has_a_name_that_an_object_can_have() {
         plan.shards.keys()
     );
     assert_eq!(plan.base, planned(&web(), &slices).base);
-}
-
-#[test]
-fn a_node_plan_has_the_nodes_facts_and_the_settings() {
-    let node = Node {
-        name: "node-1".to_owned(),
-        uid: "node-uid".to_owned(),
-        addresses: vec![ip("10.200.0.11")],
-        pod_cidrs: vec!["10.244.1.7/24".parse().unwrap()],
-        zone: Some("a".to_owned()),
-        leaving: true,
-    };
-    let settings = ProxySettings { paused: Some(true), ..ProxySettings::default() };
-    let cidrs =
-        ["fd00:96::/112".parse().unwrap(), "10.96.0.0/16".parse().unwrap(), "10.96.0.0/16".parse().unwrap()];
-    let spec = plan_node(&node, &cidrs, &settings);
-    assert_eq!(spec.node.uid, "node-uid");
-    assert_eq!(spec.node.pod_cidrs, ["10.244.1.0/24".parse().unwrap()]);
-    assert_eq!((spec.node.zone.as_deref(), spec.node.leaving), (Some("a"), true));
-    assert_eq!(spec.service_cidrs, [cidrs[1], cidrs[0]]);
-    assert_eq!(spec.settings, settings);
-    assert_eq!(spec.profile, None);
 }
 
 proptest! {
