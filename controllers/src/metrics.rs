@@ -91,6 +91,8 @@ pub struct Metrics {
     pub pending: Gauge,
     /// Services and Nodes whose last write failed.
     pub failing: Gauge,
+    /// Nodes whose plan says that their agent does not live.
+    pub silent_agents: Gauge,
     /// 1 while this replica leads.
     pub leader: Gauge,
     /// Seconds from becoming leader until nothing was left to be written for the first time.
@@ -114,6 +116,7 @@ impl Metrics {
             objects: Family::default(),
             pending: Gauge::default(),
             failing: Gauge::default(),
+            silent_agents: Gauge::default(),
             leader: Gauge::default(),
             first_pass_seconds: Gauge::default(),
             num_endpoint_slices: Gauge::default(),
@@ -132,6 +135,8 @@ impl Metrics {
         own.register("objects", "Objects that are known", self.objects.clone());
         own.register("pending", "Services and Nodes that are not settled", self.pending.clone());
         own.register("failing", "Services and Nodes whose last write failed", self.failing.clone());
+        let silent = "Nodes whose agent has not been heard of for ten minutes";
+        own.register("silent_agents", silent, self.silent_agents.clone());
         own.register("leader", "1 while this replica leads", self.leader.clone());
         own.register(
             "first_pass_seconds",

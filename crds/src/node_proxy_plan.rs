@@ -27,6 +27,8 @@ use crate::{Mode, ProxySettings, schema};
     printcolumn = r#"{"name":"Endpoints","type":"integer","jsonPath":".status.programmed.endpoints","description":"Endpoints in the kernel"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status","description":"Whether the kernel carries this plan"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason","description":"Why it is ready or not"}"#,
+    printcolumn = r#"{"name":"Alive","type":"string","jsonPath":".status.conditions[?(@.type=='AgentAlive')].status","description":"Whether the agent still writes its status; what stands beside it is what it wrote last"}"#,
+    printcolumn = r#"{"name":"Refused","type":"integer","jsonPath":".status.refused.count","description":"Entries that the agent refused; nothing when there are none"}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.programmed.revision","priority":1,"description":"Highest resourceVersion of the service plans in the kernel"}"#,
     printcolumn = r#"{"name":"Profile","type":"string","jsonPath":".spec.profile.name","priority":1,"description":"The ProxyProfile in force"}"#,
     printcolumn = r#"{"name":"Agent","type":"string","jsonPath":".status.agent.version","priority":1,"description":"The agent's version"}"#,

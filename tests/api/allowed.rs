@@ -46,8 +46,6 @@ fn reads() -> Vec<Line> {
         (East, "npp/east/status"),
         (East, "spp"),
         (East, "spp?watch=true&timeoutSeconds=1"),
-        (East, "crd/nodeproxyplans.pointsman.dev"),
-        (East, "crd/serviceproxyplans.pointsman.dev"),
         (Controller, "service"),
         (Controller, "pod"),
         (Controller, "node"),

@@ -120,7 +120,7 @@ fn agent_reads() -> Vec<Act> {
         ("lists EndpointSlices", get("slice"), "cannot list"),
         ("lists ProxyProfiles", get("pxp"), "cannot list"),
         ("lists kinds", get("crd"), "cannot list"),
-        ("reads a kind that it does not use", get("crd/proxyprofiles.pointsman.dev"), "cannot get"),
+        ("reads its kind's definition", get("crd/nodeproxyplans.pointsman.dev"), "cannot get"),
         ("reads the controller's Lease", get("lease@pointsman-system/pointsman-controller"), "cannot get"),
     ]
 }

@@ -10,6 +10,9 @@ use libtest_mimic::Arguments;
 mod allowed;
 mod bad_objects;
 mod chart;
+mod chart_monitoring;
+mod chart_release;
+mod chart_values;
 mod forbidden;
 mod good_objects;
 mod reading;
@@ -27,6 +30,9 @@ fn main() -> Result<ExitCode> {
         forbidden::trials(&suite),
         allowed::trials(&suite),
         chart::trials(&suite),
+        chart_values::trials(),
+        chart_release::trials(),
+        chart_monitoring::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, tables.into_iter().flatten().collect());
     // Not by `exit`, which would leave the control plane's folder behind.

@@ -17,16 +17,16 @@ const TABLES: &[(&str, &[&str])] = &[
     (
         "npp north south",
         &[
-            "NAME|MODE|SERVICES|ENDPOINTS|READY|REASON", //
-            "north|nftables|214|1893|True|Programmed",
+            "NAME|MODE|SERVICES|ENDPOINTS|READY|REASON|ALIVE|REFUSED",
+            "north|nftables|214|1893|True|Programmed|True|1",
             "south",
         ],
     ),
     (
         "nodeproxyplans north -o wide",
         &[
-            "NAME|MODE|SERVICES|ENDPOINTS|READY|REASON|REVISION|PROFILE|AGENT|KERNEL|MESSAGE",
-            "north|nftables|214|1893|True|Programmed|88412|0.1.0|6.18.0|214 services in nftables",
+            "NAME|MODE|SERVICES|ENDPOINTS|READY|REASON|ALIVE|REFUSED|REVISION|PROFILE|AGENT|KERNEL|MESSAGE",
+            "north|nftables|214|1893|True|Programmed|True|1|88412|0.1.0|6.18.0|214 services in nftables",
         ],
     ),
     (

@@ -62,7 +62,8 @@ impl Suite {
     pub fn start() -> Result<Self> {
         // The plugin asks for more rights than a plain API server: clusters that run it must be served too.
         let flags = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
-        let control_plane = ControlPlane::start_with(Settings { place: None, apiserver_flags: flags })?;
+        let control_plane =
+            ControlPlane::start_with(Settings { apiserver_flags: flags, ..Settings::default() })?;
         let chart = Chart::pointsman();
         control_plane.apply(&samples::environment(chart.namespace()))?;
         let arguments = ["apply", "--server-side", "-f", "-"];

@@ -24,7 +24,7 @@ pub fn control_plane() -> Result<()> {
     let topology = Topology::create(1)?;
     let address = IpAddr::V4(CONTROL_PLANE.0);
     let place = Some((&topology.control_plane, address));
-    let control_plane = ControlPlane::start_with(Settings { place, apiserver_flags: vec![] })?;
+    let control_plane = ControlPlane::start_with(Settings { place, ..Settings::default() })?;
     control_plane.apply(
         r#"{"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}},

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -25,6 +26,8 @@ pub struct Certificates {
     pub token_key: PathBuf,
     /// Its public half, which checks them.
     pub token_public_key: PathBuf,
+    folder: PathBuf,
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
 }
 
 /// A certificate and its key.
@@ -61,7 +64,15 @@ impl Certificates {
             kube_proxy: sign(folder, "kube-proxy", &kube_proxy, &authority)?,
             token_key,
             token_public_key,
+            folder: folder.to_path_buf(),
+            issuer: Arc::new(authority),
         })
+    }
+
+    /// Makes one more client certificate, of a user in a group: for what joins the control plane later.
+    pub fn client(&self, file_name: &str, user: &str, group: Option<&str>) -> Result<Pair> {
+        let params = params(vec![], user, group, ExtendedKeyUsagePurpose::ClientAuth)?;
+        sign(&self.folder, file_name, &params, &self.issuer)
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Chart {
     release: String,
     namespace: String,
     values: Vec<(String, String)>,
+    files: Vec<PathBuf>,
 }
 
 impl Chart {
@@ -31,6 +32,7 @@ impl Chart {
             release: "pointsman".into(),
             namespace: "pointsman-system".into(),
             values: vec![],
+            files: vec![],
         }
     }
 
@@ -40,18 +42,30 @@ impl Chart {
         self
     }
 
+    /// Takes values from a file, as helm's `--values` does; those that are set stand above them.
+    pub fn values(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// The arguments that say chart and values to helm.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments =
+            vec![self.path.display().to_string(), "--namespace".into(), self.namespace.clone()];
+        arguments.extend(self.files.iter().map(|file| format!("--values={}", file.display())));
+        arguments.extend(self.values.iter().map(|(name, value)| format!("--set={name}={value}")));
+        arguments
+    }
+
     /// The namespace that the release is meant for.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The rendered manifests as YAML. It needs no cluster.
+    /// The rendered manifests as YAML, without those of `helm test`. It needs no cluster.
     pub fn render(&self) -> Result<String> {
         let mut command = Command::new(Tool::Helm.path()?);
-        command.args(["template", &self.release]).arg(&self.path).args(["--namespace", &self.namespace]);
-        for (name, value) in &self.values {
-            command.arg("--set").arg(format!("{name}={value}"));
-        }
+        command.args(["template", &self.release, "--skip-tests"]).args(self.arguments());
         run(&mut command)?.success()
     }
 

@@ -33,7 +33,7 @@ impl Cluster {
     pub fn start(nodes: u8, chart: &Chart) -> Result<Self> {
         let topology = Topology::create(nodes)?;
         let place = Some((&topology.control_plane, IpAddr::V4(CONTROL_PLANE.0)));
-        let control_plane = ControlPlane::start_with(Settings { place, apiserver_flags: vec![] })?;
+        let control_plane = ControlPlane::start_with(Settings { place, ..Settings::default() })?;
         for node in &topology.nodes {
             register(&control_plane, node)?;
         }

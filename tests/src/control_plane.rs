@@ -32,6 +32,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Settings<'a> {
     /// A namespace and the address in it that nodes reach the API server by; without, both listen on the machine's loopback alone.
     pub place: Option<(&'a Netns, IpAddr)>,
+    /// Whether real kubelets and kube-controller-manager will join. Without them no service account comes into being by itself, and pods
+    /// are admitted without one.
+    pub kubelets: bool,
     /// More flags of kube-apiserver.
     pub apiserver_flags: Vec<String>,
 }
@@ -74,8 +77,9 @@ impl ControlPlane {
         kubeconfig::write(&admin, &server, &certificates.authority, &credentials)?;
         std::fs::write(folder.path().join("audit-policy.json"), POLICY).context("write the audit policy")?;
         let netns = settings.place.map(|(netns, _)| netns);
-        let apiserver =
-            launch::apiserver(folder.path(), &ports, address, &certificates)?.args(settings.apiserver_flags);
+        let apiserver = launch::apiserver(folder.path(), &ports, address, &certificates)?
+            .args(launch::admission(settings.kubelets, &certificates))
+            .args(settings.apiserver_flags);
         let control_plane = Self {
             apiserver: Mutex::new(None),
             etcd: Mutex::new(None),

@@ -28,17 +28,26 @@ impl Netns {
     ///
     /// `group` tells the topologies of one process apart.
     pub fn create(group: usize, label: &str) -> Result<Self> {
-        let name = format!("{PREFIX}{}-{group}-{label}", std::process::id());
-        run(Command::new("ip").args(["netns", "add", &name]))?.success()?;
-        let netns = Self { name };
+        let netns = Self { name: format!("{PREFIX}{}-{group}-{label}", std::process::id()) };
+        netns.add()?;
+        Ok(netns)
+    }
+
+    /// Replaces it by a new one of the same name. The old one ends with the last process inside.
+    pub fn renew(&self) -> Result<()> {
+        remove(&self.name)?;
+        self.add()
+    }
+
+    fn add(&self) -> Result<()> {
+        run(Command::new("ip").args(["netns", "add", &self.name]))?.success()?;
         // Defaults come before any interface: interfaces copy them when they are made.
         for scope in ["all", "default"] {
-            netns.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0")?;
-            netns.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0")?;
-            netns.sysctl(&format!("net/ipv6/conf/{scope}/accept_ra"), "0")?;
+            self.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0")?;
+            self.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0")?;
+            self.sysctl(&format!("net/ipv6/conf/{scope}/accept_ra"), "0")?;
         }
-        netns.ip("link set lo up")?;
-        Ok(netns)
+        self.ip("link set lo up")
     }
 
     /// The name that `ip netns` knows it by.

@@ -17,6 +17,18 @@ pub enum Tool {
     KubeProxy,
     /// Renders and installs the chart.
     Helm,
+    /// Checks the chart's alerts.
+    Promtool,
+    /// The controllers of Kubernetes itself: deployments, service accounts and the rest.
+    KubeControllerManager,
+    /// Gives pods their nodes.
+    KubeScheduler,
+    /// Runs a node's pods.
+    Kubelet,
+    /// Holds namespaces open and does nothing: the first process of a node.
+    Pause,
+    /// Upstream's conformance tests.
+    E2eTest,
 }
 
 impl Tool {
@@ -28,6 +40,12 @@ impl Tool {
             Self::Kubectl => "kubectl",
             Self::KubeProxy => "kube-proxy",
             Self::Helm => "helm",
+            Self::Promtool => "promtool",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::Pause => "pause",
+            Self::E2eTest => "e2e.test",
         }
     }
 
@@ -35,10 +53,9 @@ impl Tool {
     pub fn path(self) -> Result<PathBuf> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let folders = assets.into_iter().chain([repository().join("target/tools/bin")]);
-        folders
-            .map(|folder| folder.join(self.name()))
-            .find(|path| path.is_file())
-            .with_context(|| format!("{} is not built: run `make tools`", self.name()))
+        folders.map(|folder| folder.join(self.name())).find(|path| path.is_file()).with_context(|| {
+            format!("{0} is not built: run `make tools`, or `tests/tools/build {0}`", self.name())
+        })
     }
 }
 

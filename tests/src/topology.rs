@@ -89,27 +89,48 @@ impl Topology {
             .map(|number| Node::create(group, number, &control_plane))
             .collect::<Result<Vec<_>>>()?;
         for node in &nodes {
-            let routes: String =
-                nodes.iter().filter(|other| other.number != node.number).map(Node::pod_routes).collect();
-            node.netns.ip(&routes)?;
+            node.netns.ip(&node.routes_to_others(&nodes))?;
             control_plane.ip(&node.pod_routes())?;
         }
         Ok(Self { control_plane, nodes, outside })
+    }
+
+    /// Replaces the network of a node (counted from 0) by a new one with the same name and addresses, as a reboot does: rules, connections
+    /// and all links are gone. Nothing may run in the old one any more.
+    pub fn renew_node(&mut self, node: usize) -> Result<()> {
+        let renewed = &mut self.nodes[node];
+        // The kernel cleans up a namespace some time after it is gone: until then the old link would hold its place on the bridge.
+        self.control_plane.ip(&format!("link del {}\n", renewed.port()))?;
+        renewed.netns.renew()?;
+        let renewed = &self.nodes[node];
+        renewed.connect(&self.control_plane)?;
+        renewed.netns.ip(&renewed.routes_to_others(&self.nodes))
     }
 }
 
 impl Node {
     fn create(group: usize, number: u8, control_plane: &Netns) -> Result<Self> {
         let netns = Netns::create(group, &format!("n{number}"))?;
-        netns.sysctl("net/ipv4/ip_forward", "1")?;
-        netns.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         let v4 = Ipv4Addr::new(10, 200, 0, 10 + number);
         let v6 = Ipv6Addr::new(0xfd00, 0x200, 0, 0, 0, 0, 0, 0x10 + u16::from(number));
-        attach(control_plane, &netns, &format!("node{number}"), (v4, v6))?;
+        let node = Self { name: format!("node-{number}"), netns, v4, v6, number, group, pods_made: 0 };
+        node.connect(control_plane)?;
+        Ok(node)
+    }
+
+    /// Makes a new namespace the network of this node.
+    fn connect(&self, control_plane: &Netns) -> Result<()> {
+        self.netns.sysctl("net/ipv4/ip_forward", "1")?;
+        self.netns.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        attach(control_plane, &self.netns, &self.port(), (self.v4, self.v6))?;
         // Service addresses are on no link: a packet to one needs a way out before it can be translated.
         let (gateway4, gateway6) = CONTROL_PLANE;
-        netns.ip(&format!("route add default via {gateway4}\nroute add ::/0 via {gateway6}\n"))?;
-        Ok(Self { name: format!("node-{number}"), netns, v4, v6, number, group, pods_made: 0 })
+        self.netns.ip(&format!("route add default via {gateway4}\nroute add ::/0 via {gateway6}\n"))
+    }
+
+    /// Its link's end on the bridge.
+    fn port(&self) -> String {
+        format!("node{}", self.number)
     }
 
     /// Its addresses, IPv4 first.
@@ -153,6 +174,11 @@ impl Node {
         Ok(Pod { netns, v4, v6, node_interface })
     }
 
+    /// The routes by which it reaches the pods of all other nodes.
+    fn routes_to_others(&self, nodes: &[Self]) -> String {
+        nodes.iter().filter(|other| other.number != self.number).map(Self::pod_routes).collect()
+    }
+
     /// The routes by which others reach its pods.
     fn pod_routes(&self) -> String {
         let [range4, range6] = self.pod_cidrs();
@@ -181,6 +207,9 @@ fn attach(control_plane: &Netns, netns: &Netns, port: &str, address: (Ipv4Addr, 
     control_plane.ip(&format!("link set {port} master br0 up\n"))?;
     let (v4, v6) = address;
     let mut batch = String::new();
+    // A network card keeps its address over a reboot: with another one, the neighbours would send to the old one for half a minute.
+    let [a, b, c, d] = v4.octets();
+    writeln!(batch, "link set eth0 address 02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")?;
     writeln!(batch, "address add {v4}/24 dev eth0")?;
     writeln!(batch, "address add {v6}/64 dev eth0 nodad")?;
     writeln!(batch, "link set eth0 up")?;

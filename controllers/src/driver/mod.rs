@@ -232,6 +232,8 @@ impl Driver {
         for (kind, count) in self.index.sizes() {
             self.metrics.known(kind, count);
         }
+        let silent = self.index.node_plans().filter(|plan| plan.alive == Some(false)).count();
+        self.metrics.silent_agents.set(i64::try_from(silent).unwrap_or(i64::MAX));
         let slices = self.index.own_slices();
         self.metrics.num_endpoint_slices.set(slices.stored);
         self.metrics.endpoints_desired.set(slices.endpoints);

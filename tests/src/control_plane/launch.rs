@@ -48,7 +48,22 @@ pub(super) fn etcd(folder: &Path, ports: &Ports) -> Result<Launch> {
         .args(["--unsafe-no-fsync", "--log-level=warn"]))
 }
 
-/// kube-apiserver with RBAC, tokens, dual-stack services and an audit log.
+/// The flags of kube-apiserver that say whether there are real kubelets: whom it lets in, and how it speaks to them.
+pub(super) fn admission(kubelets: bool, certificates: &Certificates) -> Vec<String> {
+    if !kubelets {
+        // Nothing makes service accounts in new namespaces here: pods would wait for theirs for ever.
+        return vec!["--authorization-mode=RBAC".into(), "--disable-admission-plugins=ServiceAccount".into()];
+    }
+    vec![
+        "--authorization-mode=Node,RBAC".into(),
+        "--enable-admission-plugins=NodeRestriction".into(),
+        format!("--kubelet-client-certificate={}", certificates.admin.certificate.display()),
+        format!("--kubelet-client-key={}", certificates.admin.key.display()),
+        "--kubelet-preferred-address-types=InternalIP".into(),
+    ]
+}
+
+/// kube-apiserver with tokens, dual-stack services and an audit log.
 pub(super) fn apiserver(
     folder: &Path,
     ports: &Ports,
@@ -71,8 +86,6 @@ pub(super) fn apiserver(
         .arg(path("service-account-signing-key-file", &certificates.token_key))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .arg(format!("--service-cluster-ip-range={}", SERVICE_CIDRS.join(",")))
-        // Nothing makes service accounts in new namespaces here: pods would wait for theirs for ever.
-        .args(["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount"])
         .args(["--anonymous-auth=false", "--allow-privileged=true"])
         .arg(path("audit-policy-file", &folder.join("audit-policy.json")))
         .arg(path("audit-log-path", &folder.join("audit.log")))

@@ -3,7 +3,6 @@
 
 mod chapters;
 mod crowd;
-mod interrupt;
 mod remains;
 mod ruleset;
 mod stage;
@@ -13,9 +12,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::interrupt::Interrupt;
 use crate::privilege::is_root;
 use crate::tools::repository;
-use interrupt::Interrupt;
 use remains::Remains;
 use stage::Stage;
 use story::Story;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// The teller.
 #[derive(Debug)]

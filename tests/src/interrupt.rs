@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as something to ask about, so that an interrupted demo still takes its cluster down. It ends the program itself
+//! Ctrl-C and SIGTERM as something to ask about, so that an interrupted program still takes its cluster down. It ends the program itself
 //! only when it is asked twice.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether somebody wants the demo to end.
+/// Whether somebody wants the program to end.
 #[derive(Debug, Clone)]
 pub struct Interrupt(Arc<AtomicBool>);
 

@@ -1,0 +1,78 @@
+//! A node that loses its power: its containers, its agent and its kernel's state are gone. It comes back, and so do the pods on it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use pointsman_tests::wait;
+
+use crate::account::{Account, seconds};
+use crate::plans;
+use crate::reach;
+use crate::world::World;
+
+use super::{none_failed, under_connections};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The node.
+const NODE: usize = 1;
+/// The other one.
+const OTHER: usize = 0;
+
+/// Plays it.
+pub fn play(world: &mut World, account: &mut Account) -> Result<()> {
+    let before = world.containers_on(NODE)?;
+    let outside_ways = world.ways(&[NODE])?.into_iter().filter(|way| way.from == "outside");
+    let to_node: Vec<_> = outside_ways.collect();
+    world.cluster.switch_off_node(NODE)?;
+    let mut answered = vec![];
+    for way in &to_node {
+        if way.ask("/hostname", Duration::from_millis(300))?.is_ok() {
+            answered.push(way.to_string());
+        }
+    }
+    account.claim(answered.is_empty(), "switched off, the node answers at no node port", || {
+        answered.join("; ")
+    })?;
+    let begun = Instant::now();
+    world.cluster.switch_on_node(NODE)?;
+    let tables = world.cluster.node(NODE).nft(&["list", "tables"])?;
+    account.claim(
+        !tables.contains("pointsman"),
+        "switched on, its kernel knows nothing of Services",
+        || tables.clone(),
+    )?;
+
+    // While it is away, its endpoints are in the plans until Kubernetes knows better: that is counted, and nobody is blamed.
+    let other = world.ways(&[OTHER])?;
+    under_connections(account, &other, "while it comes back, from and through the other node", |account| {
+        wait::until("the node to answer at its node port", LIMIT, || answers(&to_node))?;
+        account.say(&format!("its node port answers {} after the power is back", seconds(begun.elapsed())));
+        wait::until("new containers on the node, all Ready", LIMIT, || world.are_restarted(&before))
+    })?;
+    world.cluster.wait_for_nodes()?;
+    account.say(&format!("its {} pods run again after {}", before.len(), seconds(begun.elapsed())));
+    let reached = reach::everything(world, LIMIT)?;
+    let claim = format!(
+        "{} after the power is back {} pods are reached by {} ways",
+        seconds(begun.elapsed()),
+        reached.pods,
+        reached.ways
+    );
+    account.held(&claim);
+    let counts = under_connections(account, &world.all_ways()?, "after that", |_| {
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(())
+    })?;
+    none_failed(account, "after that", &counts)?;
+    plans::are_in_step(world, account)
+}
+
+fn answers(ways: &[crate::clients::Way]) -> Result<bool> {
+    for way in ways {
+        if way.ask("/hostname", Duration::from_millis(300))?.is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
