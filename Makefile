@@ -58,8 +58,9 @@ demo: tools build ## Shows the product on real binaries; ARGS="--keep" leaves it
 
 .PHONY: bench
 bench: tools ## Measures against kube-proxy and writes docs/benchmarks.md.
-	cargo build --release --workspace --bins
-	target/release/bench $(ARGS)
+	@scripts/setup image
+	cargo build --release --package pointsman-tests --bin bench
+	POINTSMAN_PROGRAMS="$$(scripts/static $$(dpkg --print-architecture))" target/release/bench $(ARGS)
 
 .PHONY: image
 image: setup ## Builds target/image/pointsman-<arch>.tar, static programs and their licences; ARCH=amd64 only for that machine.

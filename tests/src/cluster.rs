@@ -78,9 +78,6 @@ impl Cluster {
             .arg("--state-dir")
             .arg(self.control_plane.folder().join(format!("state-{}", place.name)))
             .args(flags.iter().copied())
-            // As the chart has it.
-            .env("MALLOC_ARENA_MAX", "1")
-            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .netns(Some(&place.netns))
             .start(self.control_plane.folder())
     }

@@ -65,17 +65,23 @@ pub fn repository() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// One of our own binaries (`pointsman-controller`, `pointsman-agent`), of the same build profile as the running program, so that a
-/// release bench never measures a debug agent.
+/// One of our own binaries (`pointsman-controller`, `pointsman-agent`): in the folder of `POINTSMAN_PROGRAMS`, else of the same build
+/// profile as the running program, so that a release bench never measures a debug agent.
 pub fn own_binary(name: &str) -> Result<PathBuf> {
-    let running = std::env::current_exe().context("find the running program")?;
-    let Some(mut folder) = running.parent() else { bail!("{} has no folder", running.display()) };
-    if folder.ends_with("deps") {
-        folder = folder.parent().unwrap_or(folder);
-    }
+    let folder = match std::env::var_os("POINTSMAN_PROGRAMS") {
+        Some(folder) => PathBuf::from(folder),
+        None => own_folder()?,
+    };
     let path = folder.join(name);
     if !path.is_file() {
-        bail!("{} is not built: run `make build` (for `make bench`: its release profile)", path.display());
+        bail!("{} is not built: run `make build`", path.display());
     }
-    Ok(path)
+    // A program that is started in another folder finds it too.
+    path.canonicalize().with_context(|| format!("find {}", path.display()))
+}
+
+fn own_folder() -> Result<PathBuf> {
+    let running = std::env::current_exe().context("find the running program")?;
+    let Some(folder) = running.parent() else { bail!("{} has no folder", running.display()) };
+    Ok(folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder).to_owned())
 }

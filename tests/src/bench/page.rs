@@ -33,7 +33,7 @@ fn about(machine: &Machine, load_at_end: f64) -> String {
     let Machine { processors, gigabytes, kernel, nft, kube_proxy, agent, date, load } = machine;
     format!(
         "| | |\n|---|---|\n| date | {date} |\n| machine | {processors}, {gigabytes} GB |\n| Linux | {kernel} |\n\
-         | Pointsman | {agent} (release build) |\n| kube-proxy and kube-apiserver | {kube_proxy} |\n| nft | {nft} |\n\
+         | Pointsman | {agent}, the static program of the image |\n| kube-proxy and kube-apiserver | {kube_proxy} |\n| nft | {nft} |\n\
          | load in the minute before, and at the end | {load:.2}, {load_at_end:.2} |\n\n"
     )
 }
@@ -60,11 +60,11 @@ const METHOD: &str = "\
 - Cold start: the kernel holds no rules and the agent no checkpoint; what the proxy reads (plans, or Services and slices) is stored. From the start of the process to the connect that succeeds last among 64 Services spread evenly, in order. Then every Service is asked once; one that does not answer at its first question counts instead.
 - Added Service: from just before the Service is written (its slice follows when it is acknowledged) to the first successful connect from the node. 50 of them, so p99 is the slowest. Between two, the proxy rests (kube-proxy 1.1 s, so that its `minSyncPeriod` of 1 s does not hold up the first of the two events).
 - Restart: SIGTERM, wait, start. In step is what the process's metric `kubeproxy_sync_proxy_rules_last_timestamp_seconds` says; the agent must have heard the API server too, not only its checkpoint. The writes are the kernel's own notices (nfnetlink), from 3 s before to 3 s after. A client connects to one Service after the other all the time. kube-proxy restarts into `minSyncPeriod` 10 ms.
-- Memory: VmRSS and VmHWM of the process at rest; after a restart, 3 s after it is in step, the largest of all restarts. kube-proxy's `nft` children are not counted. The agent runs with the allocator's settings of the chart (`MALLOC_ARENA_MAX=1`, `MALLOC_TRIM_THRESHOLD_=131072`).
+- Memory: VmRSS and VmHWM of the process at rest; after a restart, 3 s after it is in step, the largest of all restarts. kube-proxy's `nft` children are not counted.
 - First packet: the time of connect() (SYN to SYN-ACK) from the node, 3,000 to each target, from one processor: to pod and Services in turn, and to the two rulesets in turns of 100.
 - Where several runs were made the median stands first, then the extremes.
 
 ## Limits
 
-Two processors carry API server, etcd, proxy, client and the kernel's packet work together: ratios say more than seconds. veth has no network card's cost. kube-proxy's starts above 2,000 Services are single runs, because one takes up to a minute and a half. The nft program is Debian's; kube-proxy's image ships a newer one. Memory after a restart is above that after a cold start: the checkpoint's plan and the listed one stand side by side until they are compared, and the allocator gives back only part of what was freed.
+Two processors carry API server, etcd, proxy, client and the kernel's packet work together: ratios say more than seconds. veth has no network card's cost. kube-proxy's starts above 2,000 Services are single runs, because one takes up to a minute and a half. The nft program is Debian's; kube-proxy's image ships a newer one.
 ";
