@@ -24,6 +24,8 @@ pub const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 pub const LABEL_SERVICE_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// Annotation on slices, RFC 3339 with nanoseconds: the change that caused this version (kube-proxy reads it too).
 pub const ANNOTATION_ENDPOINTS_TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Node label that names its operating system.
+pub const LABEL_OS: &str = "kubernetes.io/os";
 /// Node label that names its zone.
 pub const LABEL_ZONE: &str = "topology.kubernetes.io/zone";
 /// Taint by which the cluster autoscaler announces that a node is about to go.

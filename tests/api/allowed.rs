@@ -43,7 +43,6 @@ fn reads() -> Vec<Line> {
         (East, "npp?fieldSelector=metadata.name%3Deast"),
         (East, "npp?fieldSelector=metadata.name%3Deast&watch=true&timeoutSeconds=1"),
         (East, "npp/east"),
-        (East, "npp/east/status"),
         (East, "spp"),
         (East, "spp?watch=true&timeoutSeconds=1"),
         (Controller, "service"),
@@ -66,7 +65,6 @@ fn agent_lines() -> Vec<Line> {
     let observed = || json!({"status": {"observedGeneration": 1}});
     vec![
         one(East, "patches its status", merge("npp/east/status", observed())),
-        one(East, "replaces its status", replace("npp/east/status", observed()).dry()),
         one(East, "applies its status", apply("npp/east/status", node_status("east"))),
     ]
 }

@@ -16,7 +16,7 @@ use crate::suite::{Suite, Who};
 /// Every right that the chart gives to anybody: role, API group, resources (and names), verbs.
 const RIGHTS: &str = "\
 pointsman-agent pointsman.dev nodeproxyplans,serviceproxyplans: get,list,watch
-pointsman-agent pointsman.dev nodeproxyplans/status: get,update,patch
+pointsman-agent pointsman.dev nodeproxyplans/status: patch
 pointsman-controller  nodes,pods,services: get,list,watch
 pointsman-controller  nodes/finalizers,services/finalizers: update
 pointsman-controller apiextensions.k8s.io customresourcedefinitions \

@@ -57,6 +57,7 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("k8sServiceHost=https://10.0.0.1", "at '/k8sServiceHost'"),
     ("k8sServiceHost=auto", "k8sServiceHost=auto: no ConfigMap cluster-info was found in namespace kube-public"),
     ("k8sServicePort=6443", "k8sServicePort: it goes with k8sServiceHost only"),
+    ("controller.extraArgs={--lease-name=a}", "controller.extraArgs: --lease-name=a: the controller may use no Lease"),
     ("k8sServiceHost=auto,k8sServicePort=6443", "k8sServicePort: leave it empty with k8sServiceHost=auto"),
     ("monitoring.podMonitor.enabled=true", "controller.metricsAddress=127.0.0.1:10267: Prometheus does not reach loopback"),
 ];
@@ -74,7 +75,7 @@ const REACHES: &[(&str, &str, &str)] = &[
     ("logLevel=info\\,kube=debug", "DaemonSet", "--log-level=info,kube=debug"),
     ("controller.healthAddress=0.0.0.0:1", "Deployment", "--health-address=0.0.0.0:1"),
     ("controller.metricsAddress=[::1]:2", "Deployment", "--metrics-address=[::1]:2"),
-    ("controller.extraArgs={--lease-name=a}", "Deployment", "--lease-name=a"),
+    ("controller.extraArgs={--identity=a}", "Deployment", "--identity=a"),
     ("agent.healthAddress=0.0.0.0:3", "DaemonSet", "--health-address=0.0.0.0:3"),
     ("agent.metricsAddress=127.0.0.1:4", "DaemonSet", "--metrics-address=127.0.0.1:4"),
     ("agent.stateDir=/srv/p", "DaemonSet", "--state-dir=/srv/p"),

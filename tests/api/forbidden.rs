@@ -70,12 +70,12 @@ fn agent_on_statuses() -> Vec<Act> {
     vec![
         ("patches another node's status", merge(south, ipvs()), OTHER_NODE),
         ("applies another node's status", apply(south, node_status("south")), OTHER_NODE),
-        ("replaces another node's status", replace(south, ipvs()), OTHER_NODE),
+        ("reads a status apart from its plan", get(south), "cannot get"),
         ("applies AgentAlive on another node", apply(south, alive("south")), OTHER_NODE),
         ("turns its own AgentAlive", own(&[ready(), dead()]), NOT_ALIVE),
         ("removes its own AgentAlive", own(&[ready()]), NOT_ALIVE),
         ("removes all conditions", own(&[]), NOT_ALIVE),
-        ("removes its whole status", replace("npp/north/status", json!({"status": null})), NOT_ALIVE),
+        ("removes its whole status", merge("npp/north/status", json!({"status": null})), NOT_ALIVE),
     ]
 }
 

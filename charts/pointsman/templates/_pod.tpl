@@ -87,9 +87,8 @@ port: {{ .Values.k8sServicePort | default "443" | toString | quote }}
 {{- $port := regexFind "[0-9]+$" $address -}}
 {{- $host := trimSuffix (printf ":%s" $port) $address | trimPrefix "[" | trimSuffix "]" -}}
 httpGet:
-  {{- if not (has $host (list "0.0.0.0" "::" "")) }}
-  host: {{ $host | quote }}
-  {{- end }}
+  {{- /* Never the pod's own address, which may be of the other family. */}}
+  host: {{ get (dict "0.0.0.0" "127.0.0.1" "::" "::1") $host | default $host | quote }}
   port: {{ $port }}
   path: {{ index . 1 }}
 {{- end }}

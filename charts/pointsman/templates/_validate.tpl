@@ -7,6 +7,7 @@ sentence.
 {{- include "pointsman.validate.proxy" .Values.proxy -}}
 {{- include "pointsman.validate.ports" .Values -}}
 {{- include "pointsman.validate.labels" .Values -}}
+{{- include "pointsman.validate.lease" .Values.controller -}}
 {{- include "pointsman.validate.monitoring" .Values -}}
 {{- end }}
 
@@ -65,6 +66,15 @@ sentence.
 {{- if or (hasPrefix "app.kubernetes.io/" $label) (eq $label "helm.sh/chart") -}}
 {{- fail (printf "%s: the label %s is the chart's own" $name $label) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The controller's right to its Lease is a right to one name in one namespace. */}}
+{{- define "pointsman.validate.lease" -}}
+{{- range .extraArgs -}}
+{{- if hasPrefix "--lease-" . -}}
+{{- fail (printf "controller.extraArgs: %s: the controller may use no Lease but the chart's" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node as KubeNode;
-use pointsman_crds::names::{LABEL_ZONE, TAINT_TO_BE_DELETED};
+use pointsman_crds::names::{LABEL_OS, LABEL_ZONE, TAINT_TO_BE_DELETED};
 use pointsman_planner::model::Node;
 use pointsman_planner::plan::ClusterSize;
 
@@ -28,7 +28,8 @@ impl From<KubeNode> for Item<Node> {
             }
         }
         let cidrs = spec.pod_cidrs.filter(|cidrs| !cidrs.is_empty()).or(spec.pod_cidr.map(|cidr| vec![cidr]));
-        let zone = node.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_ZONE));
+        let label = |name| node.metadata.labels.as_ref().and_then(|labels| labels.get(name));
+        let (zone, os) = (label(LABEL_ZONE), label(LABEL_OS));
         let tainted = spec.taints.iter().flatten().any(|taint| taint.key == TAINT_TO_BE_DELETED);
         let value = Node {
             name: key.1.clone(),
@@ -37,6 +38,7 @@ impl From<KubeNode> for Item<Node> {
             pod_cidrs: cidrs.iter().flatten().filter_map(|cidr| cidr.parse::<IpNet>().ok()).collect(),
             zone: zone.filter(|zone| !zone.is_empty()).cloned(),
             leaving: tainted || node.metadata.deletion_timestamp.is_some(),
+            is_foreign: os.is_some_and(|os| os != "linux"),
         };
         Item { key, value: Some(value) }
     }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::ResourceExt;
+use pointsman_crds::names::LABEL_OS;
 use pointsman_crds::{NodeProxyPlan, ProxySettings, SyncSettings};
 use pointsman_planner::model::{Node, Time};
 use pointsman_planner::plan::Policy;
@@ -18,10 +19,14 @@ struct Cluster {
 }
 
 fn node(number: usize) -> Item<Node> {
+    Item::from(object_of(number))
+}
+
+fn object_of(number: usize) -> KubeNode {
     let mut node = KubeNode::default();
     node.metadata.name = Some(format!("node-{number:04}"));
     node.metadata.uid = Some(format!("uid-{number}"));
-    Item::from(node)
+    node
 }
 
 impl Cluster {
@@ -105,4 +110,20 @@ fn a_period_that_is_set_stands_at_every_size() {
         assert_eq!(cluster.resize(nodes), expected, "{nodes} nodes");
     }
     assert_eq!(cluster.seldom(), 0);
+}
+
+#[test]
+fn a_node_of_another_system_has_no_plan() {
+    let mut cluster = Cluster::new(ProxySettings::default());
+    assert_eq!(cluster.resize(2), [2, 0, 0]);
+    let says = |os: &str| {
+        let mut node = object_of(1);
+        node.metadata.labels = Some([(LABEL_OS.to_owned(), os.to_owned())].into());
+        Watched::Applied(Item::from(node))
+    };
+    let cases = [("linux", [0, 0, 0]), ("windows", [0, 0, 1]), ("windows", [0, 0, 0]), ("linux", [1, 0, 0])];
+    for (os, expected) in cases {
+        cluster.index.watched(says(os));
+        assert_eq!(cluster.written(), expected, "{os}");
+    }
 }

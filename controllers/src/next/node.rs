@@ -46,7 +46,7 @@ pub enum NodeWork {
         /// Whether the agent lives.
         alive: bool,
     },
-    /// The plan of an absent Node.
+    /// The plan of an absent Node, or of one that nobody of ours proxies on.
     Delete {
         /// The plan as it was read.
         stored: Arc<StoredNodePlan>,
@@ -56,7 +56,7 @@ pub enum NodeWork {
 /// What is missing for the Node `name`.
 pub fn node_work(index: &Index, name: &str, settings: &ProxySettings, pulse: Pulse) -> NodeWork {
     let stored = index.node_plan(name);
-    let Some(node) = index.nodes().get(name) else {
+    let Some(node) = index.nodes().get(name).filter(|node| !node.is_foreign) else {
         return stored.map_or(NodeWork::Nothing, |stored| NodeWork::Delete { stored: Arc::clone(stored) });
     };
     let spec = plan_node(&NodePlanInput {

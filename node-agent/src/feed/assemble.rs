@@ -84,9 +84,10 @@ impl Assembler {
             self.remove(&key, &name);
         }
         let Self { services, unreadable, .. } = self;
-        let unreadable: BTreeSet<&ServiceKey> = unreadable.keys().map(|(key, _)| key).collect();
         services.retain(|key, parts| {
-            let is_told_of = parts.base.is_some() || unreadable.contains(key);
+            // An unreadable shard alone tells nothing of its Service.
+            let is_told_of =
+                parts.base.is_some() || unreadable.contains_key(&(key.clone(), key.name().to_owned()));
             parts.whole.take_if(|_| !is_told_of);
             is_told_of || !parts.shards.is_empty()
         });
@@ -210,7 +211,8 @@ impl Assembler {
                 self.changed.insert(key.clone());
             }
         }
-        if parts.base.is_none() && parts.shards.is_empty() {
+        // A plan of the checkpoint whose base could not be read yet stays: its base's end is told when it comes.
+        if parts.base.is_none() && parts.shards.is_empty() && parts.whole.is_none() {
             self.services.remove(key);
         }
     }

@@ -192,6 +192,21 @@ fn the_first_list_is_read_into_the_place_of_what_is_in_force() {
 }
 
 #[test]
+fn a_held_plan_whose_base_was_never_read_goes_with_its_base() {
+    let key = ServiceKey::new("shop", "web");
+    let held = Arc::new(ServicePlan { key: key.clone(), spec: holding("one", "10.1.0.1") });
+    let mut assembler = Assembler::new("").beside(BTreeMap::from([(key, held)]));
+    assembler.list_begins();
+    assembler.apply(record("web", 7, Err("odd".to_owned())));
+    assembler.apply(record("web.one", 8, Ok(holding("one", "10.1.0.1"))));
+    assembler.list_ends();
+    assert!(assembler.take().is_some());
+    let mut case = Case { assembler, revision: 100 };
+    assert_eq!(case.delete("web.one"), NOTHING, "its base may still be read");
+    assert_eq!(case.delete("web"), vec![("web".to_owned(), None)]);
+}
+
+#[test]
 fn a_plan_that_cannot_be_read_keeps_its_last_state_and_is_told_of() {
     let mut case = following();
     case.apply("web", holding("a", "10.9.0.1"));

@@ -19,4 +19,6 @@ pub struct Node {
     pub zone: Option<String>,
     /// It is being deleted, or drained by the cluster autoscaler (KEP-3836).
     pub leaving: bool,
+    /// It runs another system than Linux (its label `kubernetes.io/os`): its pods are endpoints, and nobody of ours proxies on it.
+    pub is_foreign: bool,
 }

@@ -113,6 +113,7 @@ mod tests {
             pod_cidrs: vec!["10.244.1.7/24".parse().unwrap()],
             zone: Some("a".to_owned()),
             leaving: true,
+            is_foreign: false,
         };
         let settings = ProxySettings { paused: Some(true), ..ProxySettings::default() };
         let cidrs = ["fd00:96::/112", "10.96.0.0/16", "10.96.0.0/16"].map(|cidr| cidr.parse().unwrap());
