@@ -18,7 +18,7 @@ CLUSTER_TOOLS := kube-controller-manager kube-scheduler kubelet coredns agnhost 
 
 .PHONY: help
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Installs what build, tests and demo need on a Debian 12 machine (as root); quick when all is there.

@@ -58,6 +58,8 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("k8sServiceHost=auto", "k8sServiceHost=auto: no ConfigMap cluster-info was found in namespace kube-public"),
     ("k8sServicePort=6443", "k8sServicePort: it goes with k8sServiceHost only"),
     ("controller.extraArgs={--lease-name=a}", "controller.extraArgs: --lease-name=a: the controller may use no Lease"),
+    ("k8sServiceHost=192.0.2.1:6443", "k8sServiceHost=192.0.2.1:6443: the address alone; the port goes into k8sServicePort"),
+    ("logLevel=nonsense", "logLevel"),
     ("k8sServiceHost=auto,k8sServicePort=6443", "k8sServicePort: leave it empty with k8sServiceHost=auto"),
     ("monitoring.podMonitor.enabled=true", "controller.metricsAddress=127.0.0.1:10267: Prometheus does not reach loopback"),
 ];

@@ -12,6 +12,9 @@ sentence.
 {{- end }}
 
 {{- define "pointsman.validate.apiserver" -}}
+{{- if regexMatch "^[^:]*:[0-9]*$" .Values.k8sServiceHost -}}
+{{- fail (printf "k8sServiceHost=%s: the address alone; the port goes into k8sServicePort" .Values.k8sServiceHost) -}}
+{{- end -}}
 {{- if and .Values.k8sServicePort (eq .Values.k8sServiceHost "auto") -}}
 {{- fail "k8sServicePort: leave it empty with k8sServiceHost=auto, which takes both from cluster-info" -}}
 {{- else if and .Values.k8sServicePort (not .Values.k8sServiceHost) -}}
