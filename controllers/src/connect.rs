@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::sync::watch;
 
@@ -14,12 +14,19 @@ use crate::reason;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A host that swallows packets must not hold up an attempt for ever.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection on which nothing comes for so long is dead: the API server sends a bookmark on every quiet watch about once a minute.
+/// Without this a watch would be silent for ever when somebody in between forgets the connection.
+pub const WATCH_SILENCE: Duration = Duration::from_secs(75);
+
 /// Why there is no way to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig cannot be used.
     #[error("read the kubeconfig {0}: {1}")]
-    Kubeconfig(String, kube::config::KubeconfigError),
+    Kubeconfig(String, String),
     /// Nothing says where it is.
     #[error("find the API server: {0}; give --kubeconfig, or run in a Pod with a ServiceAccount token")]
     NoCluster(kube::config::InClusterError),
@@ -28,14 +35,16 @@ pub enum ConnectError {
     Unusable(Box<kube::Error>),
 }
 
-/// A client of the API server, and the server's address. Does not talk to it yet.
+/// A client of the API server, and the server's address. Does not talk to it yet. A connection on which nothing comes for `silence`
+/// is given up.
 ///
 /// # Errors
 /// If the kubeconfig or the Pod's environment cannot be used.
-pub async fn client(kubeconfig: Option<&Path>) -> Result<(Client, String), ConnectError> {
-    let config = match kubeconfig {
+pub async fn client(kubeconfig: Option<&Path>, silence: Duration) -> Result<(Client, String), ConnectError> {
+    let mut config = match kubeconfig {
         Some(path) => {
-            let unusable = |error| ConnectError::Kubeconfig(path.display().to_string(), error);
+            let unusable =
+                |error| ConnectError::Kubeconfig(path.display().to_string(), without_content(&error));
             let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
                 .await
@@ -43,9 +52,23 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<(Client, String), Conne
         }
         None => Config::incluster().map_err(ConnectError::NoCluster)?,
     };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(silence);
+    config.reset_reader_on_write = true;
     let address = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| ConnectError::Unusable(Box::new(error)))?;
     Ok((client, address))
+}
+
+/// What is wrong with a kubeconfig, without a word of it: the parser's own text quotes the lines around the place, and tokens stand there.
+fn without_content(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(place) => format!("malformed at line {}, column {}", place.line(), place.column()),
+            None => "malformed".to_owned(),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// Waits until the API server answers, and says in `health` why it does not. Who ended instead would be started again after
@@ -107,5 +130,18 @@ mod tests {
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
         server.abort();
+    }
+
+    #[test]
+    fn a_malformed_kubeconfig_is_told_of_and_not_quoted() {
+        let cases = [
+            ("users: [{name: a, user: {token: SECRET}}\nclusters: 3\n", "malformed at line 2, column 9"),
+            ("users:\n- name: a\n  user: {token: [SECRET]}\n", "malformed at line 3, column 17"),
+            ("users:\n- name: a\n  user: SECRET\n", "malformed at line 3, column 9"),
+            ("users: SECRET\n", "malformed at line 1, column 8"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(without_content(&Kubeconfig::from_yaml(text).unwrap_err()), expected, "{text}");
+        }
     }
 }

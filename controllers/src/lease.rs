@@ -1,24 +1,32 @@
-//! Leadership by a Lease: who holds it writes, the others watch and wait. It grants the mandate; it writes nothing else.
+//! Leadership by a Lease: who holds it writes, the others watch and wait. It grants the mandate; it writes nothing but the Lease.
 
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
 use kube::{Api, Client};
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use pointsman_crds::names;
 use tokio::sync::watch;
 
-use crate::mandate::Grantor;
+use crate::election::{Election, LEASE_SECONDS};
+use crate::mandate::{Grantor, since_boot};
+use crate::reason;
 
-/// How long a Lease that is not renewed is respected, and how long before its end it is renewed.
-const DURATION: Duration = Duration::from_secs(10);
-const GRACE: Duration = Duration::from_secs(6);
-/// How often the Lease is looked at: so soon a standby sees that the leader has let go.
+/// For how long we lead from the moment at which a claim was sent. A successor sees the claim later than that, and waits for the whole
+/// Lease from then on: the margin is the time that what we sent last has to arrive.
+const MANDATE: Duration = Duration::from_secs(LEASE_SECONDS as u64).saturating_sub(MARGIN);
+const MARGIN: Duration = Duration::from_secs(2);
+/// How often the holder renews the Lease.
+const RENEWAL: Duration = Duration::from_secs(2);
+/// How often the others look at it, and how long after a failure it is tried again: so soon a standby sees that the leader has let go.
+/// There is no jitter: of two who claim the same version the API server lets one through.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long after a failure it is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How long releasing may take at the end.
-const RELEASE_LIMIT: Duration = Duration::from_secs(2);
+/// How long an answer about the Lease may take. A request that was lost with the network would else be sent again ever more seldom, and
+/// a standby learn of a free Lease a minute after the network is back. A leader can lose one and renew in time by the next.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(4);
+/// How long releasing may take at the end: a look and a write.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where the Lease is, and who we are in it.
 #[derive(Clone, Debug)]
@@ -31,130 +39,126 @@ pub struct Candidate {
     pub identity: String,
 }
 
-/// Campaigns until `stop`; then lets go of the Lease, so that the next leader need not wait for its end.
+/// Campaigns until `stop`, with a client that keeps to [`ANSWER_LIMIT`]; then lets go of the Lease, so that the next leader need not wait
+/// for its end.
 pub async fn campaign(
     client: Client,
     candidate: Candidate,
     grantor: Grantor,
     mut stop: watch::Receiver<bool>,
 ) {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), &candidate.namespace);
-    while !*stop.borrow() {
-        let started = start(&client, &candidate);
-        let manager = tokio::select! {
-            manager = started => manager,
-            _ = stop.changed() => continue,
-            () = grantor.runs_out() => continue,
-        };
-        match manager {
-            Ok(manager) => hold(&manager, &leases, &candidate, &grantor, &mut stop).await,
-            Err(error) => {
-                tracing::warn!(lease = candidate.name, namespace = candidate.namespace, %error, "the Lease cannot be reached");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(if grantor.is_granted() { PAUSE } else { LOOK }) => {}
-            _ = stop.changed() => {}
-            () = grantor.runs_out() => {}
-        }
+    let mut campaign = Campaign {
+        leases: Api::namespaced(client, &candidate.namespace),
+        election: Election::new(&candidate.identity),
+        candidate,
+        held: None,
+    };
+    tokio::select! {
+        () = campaign.go_on(&grantor) => {}
+        () = grantor.keep_time() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
     grantor.end();
+    match tokio::time::timeout(RELEASE_LIMIT, campaign.release()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!("the Lease could not be released, it runs out by itself: {}", reason::of(&error))
+        }
+        Err(_) => tracing::warn!("the Lease could not be released in time, it runs out by itself"),
+    }
 }
 
-async fn start(client: &Client, candidate: &Candidate) -> Result<LeaseManager, LeaseManagerError> {
-    LeaseManagerBuilder::new(client.clone(), &candidate.name)
-        .with_namespace(&candidate.namespace)
-        .with_identity(&candidate.identity)
-        .with_field_manager(&candidate.identity)
-        .with_duration(DURATION.as_secs())
-        .with_grace(GRACE.as_secs())
-        .build()
-        .await
+struct Campaign {
+    leases: Api<Lease>,
+    election: Election,
+    candidate: Candidate,
+    /// As we wrote it last, if that was acknowledged and nobody is known to have changed it.
+    held: Option<Lease>,
 }
 
-/// One stretch with one lease manager. It ends with an error, when the Lease falls free (the manager itself would sleep until
-/// the end that it once read) or runs out, or with `stop`.
-async fn hold(
-    manager: &LeaseManager,
-    leases: &Api<Lease>,
-    candidate: &Candidate,
-    grantor: &Grantor,
-    stop: &mut watch::Receiver<bool>,
-) {
-    let mut changed = std::pin::pin!(manager.changed());
-    let mut pause = LOOK;
-    loop {
-        let look = async {
-            tokio::time::sleep(pause).await;
-            leases.get(&candidate.name).await
-        };
-        tokio::select! {
-            result = &mut changed => match result {
-                // Since when we hold it stands in the Lease: it is read at once.
-                Ok(true) => {
-                    pause = Duration::ZERO;
-                    changed.set(manager.changed());
-                }
-                Ok(false) => {
-                    grantor.end();
-                    changed.set(manager.changed());
+impl Campaign {
+    /// One turn after the other. Never returns.
+    async fn go_on(&mut self, grantor: &Grantor) {
+        let mut told = String::new();
+        loop {
+            let pause = match self.turn(grantor).await {
+                Ok(pause) => {
+                    told.clear();
+                    pause
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the Lease could not be renewed or taken");
-                    return;
-                }
-            },
-            lease = look => {
-                pause = LOOK;
-                match lease.ok().and_then(|lease| lease.spec) {
-                    Some(spec) if spec.holder_identity.as_deref() == Some(&candidate.identity) => {
-                        grantor.grant(rest(&spec, Timestamp::now()));
+                    let problem = reason::of(&error);
+                    if problem != told {
+                        let Candidate { name, namespace, .. } = &self.candidate;
+                        tracing::warn!(
+                            lease = name,
+                            namespace,
+                            problem,
+                            "the Lease can be neither read nor written"
+                        );
+                        told = problem;
                     }
-                    Some(spec) if spec.holder_identity.is_none() && !grantor.is_granted() => return,
-                    Some(_) if grantor.is_granted() => {
-                        tracing::warn!("another replica holds the Lease");
-                        grantor.end();
-                        return;
-                    }
-                    Some(_) | None => {}
+                    LOOK
                 }
-            }
-            () = grantor.runs_out() => return,
-            _ = stop.changed() => {
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Looks at the Lease, and claims or renews it if we may. Gives the time until the next turn.
+    async fn turn(&mut self, grantor: &Grantor) -> Result<Duration, kube::Error> {
+        let lease = match self.held.take() {
+            // Nothing is asked before a renewal: it names the version that we wrote.
+            Some(held) => Some(held),
+            None => self.leases.get_opt(&self.candidate.name).await?,
+        };
+        if !self.election.may_claim(lease.as_ref(), since_boot()) {
+            if grantor.is_granted() {
+                tracing::warn!("another replica holds the Lease");
                 grantor.end();
-                if tokio::time::timeout(RELEASE_LIMIT, manager.release()).await.is_err() {
-                    tracing::warn!("the Lease could not be released in time: it runs out by itself");
-                }
-                return;
+            }
+            return Ok(LOOK);
+        }
+        let sent = since_boot();
+        match self.claim(lease).await {
+            Ok(held) => {
+                self.held = Some(held);
+                grantor.grant_until(sent.saturating_add(MANDATE));
+                Ok(RENEWAL.saturating_sub(since_boot().saturating_sub(sent)))
+            }
+            // Somebody was faster, which the next look shows.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(LOOK),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The claim names the UID and the version that were seen, or is the creation of a Lease that was not there.
+    async fn claim(&self, lease: Option<Lease>) -> Result<Lease, kube::Error> {
+        let exists = lease.is_some();
+        let mut claim = self.election.claim(lease, Timestamp::now());
+        if exists {
+            return self.leases.replace(&self.candidate.name, &written_by(), &claim).await;
+        }
+        claim.metadata.name = Some(self.candidate.name.clone());
+        self.leases.create(&written_by(), &claim).await
+    }
+
+    /// The Lease is read anew: a renewal may have been under way, of which nobody knows what became.
+    async fn release(&self) -> Result<(), kube::Error> {
+        loop {
+            let lease = self.leases.get_opt(&self.candidate.name).await?;
+            let Some(free) = lease.and_then(|lease| self.election.release(lease)) else { return Ok(()) };
+            match self.leases.replace(&self.candidate.name, &written_by(), &free).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                result => return result.map(drop),
             }
         }
     }
 }
 
-/// How long a Lease that we hold is still good for, by the clock that wrote its renewal, which is ours. A clock that was set back
-/// since then makes it no longer than a fresh one.
-fn rest(lease: &LeaseSpec, now: Timestamp) -> Duration {
-    let Some(renewed) = &lease.renew_time else { return Duration::ZERO };
-    let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
-    DURATION.saturating_sub(age)
+fn written_by() -> PostParams {
+    PostParams { field_manager: Some(names::CONTROLLER.to_owned()), ..PostParams::default() }
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-
-    use super::*;
-
-    #[test]
-    fn a_lease_is_good_for_ten_seconds_from_its_renewal() {
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        // The age of the renewal in milliseconds, and what is left.
-        let cases = [(0, 10_000), (4_000, 6_000), (9_999, 1), (10_000, 0), (90_000, 0), (-5_000, 10_000)];
-        for (age, expected) in cases {
-            let renewed = Timestamp::from_millisecond(now.as_millisecond() - age).unwrap();
-            let lease = LeaseSpec { renew_time: Some(MicroTime(renewed)), ..LeaseSpec::default() };
-            assert_eq!(rest(&lease, now), Duration::from_millis(expected), "renewed {age} ms ago");
-        }
-        assert_eq!(rest(&LeaseSpec::default(), now), Duration::ZERO, "never renewed");
-    }
-}
+mod tests;

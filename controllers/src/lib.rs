@@ -6,6 +6,7 @@
 pub mod args;
 mod connect;
 mod driver;
+mod election;
 mod health;
 pub mod index;
 mod lease;

@@ -22,19 +22,19 @@ pub fn mandate() -> (Grantor, Mandate) {
     (Grantor(grantor), Mandate(mandate))
 }
 
-/// By `CLOCK_BOOTTIME`, which goes on while the machine is suspended; `Instant` (`CLOCK_MONOTONIC`) does not, and would let a leader
-/// that slept for an hour write for some seconds more. A process that is stopped (SIGSTOP, a frozen cgroup) sees both go on. The
-/// time of day may be set back, and is no measure.
-fn since_boot() -> Duration {
+/// The time since boot, by `CLOCK_BOOTTIME`, which goes on while the machine is suspended; `Instant` (`CLOCK_MONOTONIC`) does not, and
+/// would let a leader that slept for an hour write for some seconds more. A process that is stopped (SIGSTOP, a frozen cgroup) sees
+/// both go on. The time of day may be set back, and is no measure.
+pub fn since_boot() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or(Duration::MAX)
 }
 
 // === impl Grantor ===
 
 impl Grantor {
-    /// From now on for `rest`: takes the place of what was granted before. Nothing is left of it if `rest` is zero.
-    pub fn grant(&self, rest: Duration) {
-        let end = (!rest.is_zero()).then(|| since_boot().saturating_add(rest));
+    /// Until `end`, as time since boot: takes the place of what was granted before. Nothing is granted if that is over.
+    pub fn grant_until(&self, end: Duration) {
+        let end = (since_boot() < end).then_some(end);
         if self.0.send_replace(end).is_some() != end.is_some() {
             let leads = end.is_some();
             tracing::info!("{}", if leads { "this replica leads" } else { "this replica no longer leads" });
@@ -43,7 +43,7 @@ impl Grantor {
 
     /// This replica no longer leads.
     pub fn end(&self) {
-        self.grant(Duration::ZERO);
+        self.grant_until(Duration::ZERO);
     }
 
     /// Whether the mandate was granted and not ended since.
@@ -51,12 +51,23 @@ impl Grantor {
         self.0.borrow().is_some()
     }
 
-    /// Waits until the time that was granted is over, and ends the mandate. Never returns for who does not lead.
-    pub async fn runs_out(&self) {
-        let Some(end) = *self.0.borrow() else { return std::future::pending().await };
-        tokio::time::sleep(end.saturating_sub(since_boot())).await;
-        tracing::warn!("the Lease ran out without being renewed");
-        self.end();
+    /// Ends the mandate whenever the time that was granted is over. Never returns.
+    pub async fn keep_time(&self) {
+        let mut grants = self.0.subscribe();
+        loop {
+            let end = *grants.borrow_and_update();
+            let rest = end.map(|end| end.saturating_sub(since_boot()));
+            if rest == Some(Duration::ZERO) {
+                tracing::warn!("the Lease could not be renewed in time");
+                self.end();
+                continue;
+            }
+            tokio::select! {
+                // The sender is ours: there is always one.
+                _ = grants.changed() => {}
+                () = tokio::time::sleep(rest.unwrap_or_default()), if rest.is_some() => {}
+            }
+        }
     }
 }
 
@@ -86,34 +97,42 @@ impl Mandate {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
     const SHORT: Duration = Duration::from_millis(20);
 
     #[test]
     fn a_mandate_holds_for_the_time_granted_also_if_nobody_ends_it() {
         let (grantor, mut mandate) = mandate();
         assert!(!mandate.holds() && !mandate.is_granted());
-        grantor.grant(LONG);
+        grantor.grant_until(Duration::MAX);
         assert!(mandate.holds() && mandate.is_granted());
-        grantor.grant(SHORT);
+        grantor.grant_until(since_boot() + SHORT);
         std::thread::sleep(2 * SHORT);
         assert!(!mandate.holds(), "the time is over");
         assert!(mandate.is_granted(), "and nobody has said so yet");
-        grantor.grant(LONG);
+        grantor.grant_until(Duration::MAX);
         assert!(mandate.holds(), "it is extended");
         grantor.end();
         assert!(!mandate.holds() && !mandate.is_granted());
+        grantor.grant_until(since_boot());
+        assert!(!mandate.holds() && !mandate.is_granted(), "granted for a time that is over");
     }
 
     #[tokio::test]
     async fn a_mandate_that_is_not_extended_runs_out_and_is_told_of() {
         let (grantor, mut mandate) = mandate();
-        tokio::time::timeout(SHORT, grantor.runs_out()).await.unwrap_err();
-        grantor.grant(SHORT);
-        mandate.changed().await;
-        assert!(mandate.is_granted());
-        grantor.runs_out().await;
-        mandate.changed().await;
-        assert!(!mandate.is_granted() && !grantor.is_granted());
+        let timekeeper = async { tokio::time::timeout(20 * SHORT, grantor.keep_time()).await.unwrap_err() };
+        let work = async {
+            tokio::time::sleep(SHORT).await;
+            let end = since_boot() + 5 * SHORT;
+            grantor.grant_until(since_boot() + SHORT);
+            mandate.changed().await;
+            grantor.grant_until(end);
+            mandate.changed().await;
+            assert!(mandate.is_granted(), "it is extended before its end");
+            mandate.changed().await;
+            assert!(!mandate.is_granted() && !grantor.is_granted());
+            assert!(since_boot() >= end, "at its last end, not before");
+        };
+        tokio::join!(timekeeper, work);
     }
 }

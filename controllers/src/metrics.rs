@@ -89,7 +89,7 @@ pub struct Metrics {
     objects: Family<Kind, Gauge>,
     /// Services and Nodes that wait for their turn, for an answer or for their next try.
     pub pending: Gauge,
-    /// Services and Nodes whose last write failed.
+    /// Services and Nodes whose last write failed, other than by coming too late.
     pub failing: Gauge,
     /// Nodes whose plan says that their agent does not live.
     pub silent_agents: Gauge,
@@ -134,7 +134,8 @@ impl Metrics {
         own.register("watch_errors", "Watches that were interrupted", self.watch_errors.clone());
         own.register("objects", "Objects that are known", self.objects.clone());
         own.register("pending", "Services and Nodes that are not settled", self.pending.clone());
-        own.register("failing", "Services and Nodes whose last write failed", self.failing.clone());
+        let failing = "Services and Nodes whose last write failed, other than by coming too late";
+        own.register("failing", failing, self.failing.clone());
         let silent = "Nodes whose agent has not been heard of for ten minutes";
         own.register("silent_agents", silent, self.silent_agents.clone());
         own.register("leader", "1 while this replica leads", self.leader.clone());

@@ -41,6 +41,7 @@ pub struct Queue<K> {
     entries: BTreeMap<K, Entry>,
     ready: VecDeque<K>,
     waiting: BTreeSet<(Instant, K)>,
+    failing: BTreeSet<K>,
     random: RandomState,
 }
 
@@ -50,6 +51,7 @@ impl<K: Ord + Clone> Default for Queue<K> {
             entries: BTreeMap::new(),
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
+            failing: BTreeSet::new(),
             random: RandomState::new(),
         }
     }
@@ -92,6 +94,7 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Nothing is missing for `key`.
     pub fn settled(&mut self, key: &K) {
+        self.failing.remove(key);
         match self.entries.get(key).map(|entry| entry.place) {
             Some(Place::Running { again: true }) => self.written(key),
             Some(_) | None => drop(self.entries.remove(key)),
@@ -101,6 +104,7 @@ impl<K: Ord + Clone> Queue<K> {
     /// `key` was written, and is to be looked at again at once. What that look finds answers to what has come since: a key
     /// that is never at rest would else call every change as old as the first.
     pub fn written(&mut self, key: &K) {
+        self.failing.remove(key);
         if let Some(entry) = self.entries.get_mut(key) {
             entry.place = Place::Ready;
             entry.failures = 0;
@@ -109,9 +113,14 @@ impl<K: Ord + Clone> Queue<K> {
         }
     }
 
-    /// `key` could not be written. Returns how often in a row. It is looked at again after a while that doubles each time.
-    pub fn failed(&mut self, key: &K, now: Instant) -> u32 {
+    /// `key` could not be written. Returns how often in a row. It is looked at again after a while that doubles each time. If it
+    /// `counts`, it is failing until it is written; if not, it is not failing, whatever it was before.
+    pub fn failed(&mut self, key: &K, now: Instant, counts: bool) -> u32 {
         let Some(entry) = self.entries.get_mut(key) else { return 0 };
+        match counts {
+            true => self.failing.insert(key.clone()),
+            false => self.failing.remove(key),
+        };
         entry.failures = entry.failures.saturating_add(1);
         entry.trigger = older(entry.trigger, entry.later.take());
         if entry.place == (Place::Running { again: true }) && entry.failures == 1 {
@@ -143,9 +152,9 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.len()
     }
 
-    /// How many wait after a failure.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// How many were not written at the last try, by a failure that counts.
+    pub fn failing(&self) -> usize {
+        self.failing.len()
     }
 
     /// Whether all are settled.
@@ -157,6 +166,7 @@ impl<K: Ord + Clone> Queue<K> {
     pub fn clear(&mut self) {
         self.ready.clear();
         self.waiting.clear();
+        self.failing.clear();
         self.entries.retain(|_, entry| matches!(entry.place, Place::Running { .. }));
     }
 }
@@ -191,7 +201,7 @@ mod tests {
         let mut last = Duration::ZERO;
         for failure in 1..=20 {
             assert_eq!(queue.take(now), Some(("a", Some(Time(1)))), "failure {failure}");
-            assert_eq!(queue.failed(&"a", now), failure);
+            assert_eq!(queue.failed(&"a", now, true), failure);
             assert_eq!(queue.take(now), None);
             let wait = queue.next_due().unwrap() - now;
             assert!(wait <= LONGEST_WAIT && wait >= last.mul_f64(0.74), "{wait:?} after {last:?}");
@@ -212,7 +222,7 @@ mod tests {
         assert_eq!(queue.take(now), Some(("a", Some(Time(8)))));
         // A failed write has answered to nothing.
         queue.mark(&"a", Some(Time(20)));
-        queue.failed(&"a", now);
+        queue.failed(&"a", now, true);
         assert_eq!(queue.take(now), Some(("a", Some(Time(8)))));
         queue.written(&"a");
         assert_eq!(queue.take(now), Some(("a", None)));
@@ -224,10 +234,38 @@ mod tests {
         let mut queue = Queue::default();
         queue.mark(&"a", None);
         queue.take(now);
-        queue.failed(&"a", now);
+        queue.failed(&"a", now, true);
         queue.mark(&"a", None);
         assert_eq!(queue.take(now), Some(("a", None)));
         assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn who_is_failing_stays_so_until_a_write_succeeds_or_is_only_late() {
+        let now = Instant::now();
+        // What becomes of the second try, and whether the key is failing then.
+        type End = fn(&mut Queue<&str>, Instant);
+        let table: [(&str, End, usize); 5] = [
+            ("fails again", |queue, now| _ = queue.failed(&"a", now, true), 1),
+            ("is late", |queue, now| _ = queue.failed(&"a", now, false), 0),
+            ("is written", |queue, _| queue.written(&"a"), 0),
+            ("is no longer wanted", |queue, _| queue.settled(&"a"), 0),
+            ("is under way when the leader steps down", |queue, _| queue.clear(), 0),
+        ];
+        for (case, end, failing) in table {
+            let mut queue = Queue::default();
+            for key in ["a", "b"] {
+                queue.mark(&key, None);
+                queue.take(now);
+                queue.failed(&key, now, key == "a");
+                assert_eq!(queue.failing(), 1, "a failed, b was late: {key}");
+            }
+            // A change ends the wait, and the next try is under way: nothing is better yet.
+            queue.mark(&"a", None);
+            assert_eq!((queue.failing(), queue.take(now), queue.failing()), (1, Some(("a", None)), 1));
+            end(&mut queue, now);
+            assert_eq!(queue.failing(), failing, "a {case}");
+        }
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let settings = settings::settings(&args.proxy)?;
     let policy = settings::policy(&args.proxy);
     let manage = policy.manage_slices;
-    let (client, address) = connect::client(args.kubeconfig.as_deref()).await?;
+    let kubeconfig = args.kubeconfig.as_deref();
+    let (client, address) = connect::client(kubeconfig, connect::WATCH_SILENCE).await?;
+    let (lease_client, _) = connect::client(kubeconfig, lease::ANSWER_LIMIT).await?;
     let identity = args.identity.unwrap_or_else(own_name);
     let (metrics, registry) = Metrics::new();
     let metrics = Arc::new(metrics);
@@ -65,7 +67,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     tokio::spawn(schema::watch_stored(client.clone(), Arc::clone(&look_again), wrong));
     let candidate =
         Candidate { namespace: args.lease_namespace, name: args.lease_name, identity: identity.clone() };
-    let campaign = tokio::spawn(lease::campaign(client.clone(), candidate, grantor, stopped_lease));
+    let campaign = tokio::spawn(lease::campaign(lease_client, candidate, grantor, stopped_lease));
     let (steps, kinds) = watch::start(&client, manage, &metrics);
     let reporter = Reporter::new(client.clone(), &identity);
     let writer = Writer::new(client, mandate.clone(), reporter, Arc::clone(&metrics));

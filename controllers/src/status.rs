@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use pointsman_crds::conditions::ConditionType;
+use pointsman_crds::names::LABEL_OS;
 use pointsman_crds::{NodeProxyPlan, NodeProxyPlanStatus};
 
 use crate::args::StatusArgs;
@@ -52,7 +53,7 @@ pub struct Line {
 /// # Errors
 /// If the API server cannot be asked within that time.
 pub async fn status(args: &StatusArgs) -> Result<(String, bool), StatusError> {
-    let (client, address) = connect::client(args.kubeconfig.as_deref()).await?;
+    let (client, address) = connect::client(args.kubeconfig.as_deref(), ANSWER_LIMIT).await?;
     let until = Instant::now() + Duration::from(args.wait);
     loop {
         let found = look(&client, &address).await;
@@ -86,7 +87,7 @@ where
 pub fn lines(nodes: &[Node], plans: Vec<NodeProxyPlan>) -> Vec<Line> {
     let plans: BTreeMap<String, NodeProxyPlan> =
         plans.into_iter().map(|plan| (plan.name_any(), plan)).collect();
-    let is_linux = |node: &&Node| node.labels().get("kubernetes.io/os").is_none_or(|os| os == "linux");
+    let is_linux = |node: &&Node| node.labels().get(LABEL_OS).is_none_or(|os| os == "linux");
     let mut lines: Vec<Line> = nodes
         .iter()
         .filter(is_linux)

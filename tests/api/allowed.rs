@@ -134,7 +134,7 @@ fn lease_life() -> Vec<Request> {
         create("lease@pointsman-system", taken_by("a")),
         get(lease),
         replace(lease, json!({"spec": {"renewTime": "2026-11-21T14:00:00.000000Z"}})),
-        apply(lease, taken_by("b")),
+        replace(lease, json!({"spec": {"holderIdentity": "b"}})),
     ]
 }
 

@@ -26,7 +26,7 @@ pointsman-controller events.k8s.io events: create,patch
 pointsman-controller networking.k8s.io servicecidrs: get,list,watch
 pointsman-controller pointsman.dev nodeproxyplans,serviceproxyplans: get,list,watch,create,update,patch,delete
 pointsman-controller pointsman.dev nodeproxyplans/status,serviceproxyplans/status: get,update,patch
-pointsman-system/pointsman-controller coordination.k8s.io leases pointsman-controller: get,update,patch
+pointsman-system/pointsman-controller coordination.k8s.io leases pointsman-controller: get,update
 pointsman-system/pointsman-controller coordination.k8s.io leases: create
 pointsman-view pointsman.dev serviceproxyplans: get,list,watch";
 

@@ -14,6 +14,7 @@ mod crowd;
 mod endpoints;
 mod gone;
 mod history;
+mod lease;
 mod nodes;
 mod objects;
 mod place;
@@ -76,6 +77,8 @@ const ALONE: &[(&str, AloneWork)] = &[
     ("rest: a leader that wakes up beside its successor writes nothing", rest::leader_frozen),
     ("rest: a leader that is stopped at work leaves the rest to its successor", rest::leader_frozen_at_work),
     ("rest: an API server that is killed and comes back makes nothing to write", rest::apiserver_killed),
+    ("lease: a leader that died with its clock ahead is succeeded after the same time", lease::clock_ahead),
+    ("lease: a leader that lives with its clock behind is left alone", lease::clock_behind),
     ("nodes: above 500 of them each plan has another status period, written once", nodes::crowd),
     ("consume: plans are made from others' slices, and no slice is written", consume::only_plans),
     ("stalled: kinds of another version stop all writing until they are healed", stalled::until_healed),

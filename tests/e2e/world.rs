@@ -18,6 +18,9 @@ use crate::pods::{PodSeen, addresses, network_of};
 /// The client pods, one on each node.
 pub const CLIENTS: [&str; 2] = ["client-1", "client-2"];
 
+/// What lives in the cluster beside them.
+pub const WORKLOAD: &str = include_str!("workload.yaml");
+
 /// The node port of the Service `web`.
 pub const NODE_PORT: u16 = 30080;
 
@@ -44,7 +47,7 @@ impl World {
         let cluster = RealCluster::up(options)?;
         let first_rulesets =
             cluster.nodes().iter().map(|node| node.nft(&["list", "ruleset"])).collect::<Result<_>>()?;
-        cluster.apply(include_str!("workload.yaml"))?;
+        cluster.apply(WORKLOAD)?;
         for (node, client) in CLIENTS.iter().enumerate() {
             cluster.client_pod(&format!("default/{client}"), Some(node))?;
         }

@@ -247,7 +247,9 @@ impl Driver {
             tracing::info!(seconds, "everything is as it should be");
         }
         self.metrics.pending.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
-        self.metrics.failing.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
+        // What was under way when another took over is tried again by that one: here it would seem to fail for ever.
+        let failing = if self.leads { self.queue.failing() } else { 0 };
+        self.metrics.failing.set(i64::try_from(failing).unwrap_or(i64::MAX));
         let altered =
             self.altered.iter().map(|(target, problem)| (target.to_string(), problem.clone())).collect();
         self.connections.health.send_replace(Health {

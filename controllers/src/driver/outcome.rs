@@ -54,7 +54,7 @@ impl Driver {
             tracing::debug!(service = %key, "the namespace is being deleted: nothing is missing there");
             return self.settle_service(key);
         }
-        let failures = self.queue.failed(target, Instant::now());
+        let failures = self.queue.failed(target, Instant::now(), counts(class));
         if let Target::Service(key) = target {
             let result = if class == Class::Stale { "stale" } else { "error" };
             self.metrics.synced(result);
@@ -115,6 +115,11 @@ fn keeps_nodes_waiting(class: Class, failures: u32) -> bool {
     class != Class::Invalid && failures < EVENT_EVERY
 }
 
+/// Whether somebody has to be told that writes fail. Where others write as well, writes come too late now and then for ever.
+fn counts(class: Class) -> bool {
+    class != Class::Stale
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +136,12 @@ mod tests {
         for (class, failures, expected) in cases {
             assert_eq!(keeps_nodes_waiting(class, failures), expected, "{class:?} after {failures}");
         }
+    }
+
+    #[test]
+    fn a_write_that_comes_too_late_is_no_failing_one() {
+        let failing = [Class::Absent, Class::Taken, Class::Invalid, Class::Altered, Class::Failed];
+        assert!(failing.into_iter().all(counts));
+        assert!(!counts(Class::Stale));
     }
 }

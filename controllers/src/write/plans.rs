@@ -194,7 +194,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let client = Client::try_from(Config::new(address.parse().unwrap())).unwrap();
         let (grantor, mandate) = mandate();
-        grantor.grant(Duration::from_secs(3600));
+        grantor.grant_until(Duration::MAX);
         Writer::new(client.clone(), mandate, Reporter::new(client, "test"), Arc::new(Metrics::new().0))
     }
 
@@ -212,7 +212,7 @@ mod tests {
         let shop = ServiceKey::new("shop", "web");
         writer.is_gone(&shop).await.unwrap();
         let (grantor, over) = mandate();
-        grantor.grant(Duration::from_nanos(1));
+        grantor.grant_until(Duration::from_nanos(1));
         writer.mandate = over;
         let error = writer.is_gone(&shop).await.unwrap_err();
         assert_eq!(error.to_string(), "get Service shop/web: not sent, this replica no longer leads");

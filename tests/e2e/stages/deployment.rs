@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::course::Course;
 use crate::figures::Figures;
 use crate::plans;
-use crate::world::{CLIENTS, World};
+use crate::world::{CLIENTS, WORKLOAD, World};
 
 use super::{Counts, none_failed, under_connections};
 
@@ -48,7 +48,13 @@ pub fn play(course: Course, world: &World, account: &mut Account, figures: &mut 
 
     let counts = during(world, account, "drained", || drain(world))?;
     judge(course, world, account, figures, "drained", &counts)?;
-    roll(world)
+
+    // What the proxy itself takes to hear of a pod's end: nothing is promised, for such pods are gone before anybody can know.
+    leave_at_once(world)?;
+    let act = "rolled, pods leaving at once";
+    let counts = during(world, account, act, || roll(world))?;
+    keep(course, figures, act, &counts);
+    leave_gracefully(world)
 }
 
 fn during(
@@ -69,14 +75,32 @@ fn judge(
     act: &'static str,
     counts: &Counts,
 ) -> Result<()> {
-    for (through, count) in counts {
-        figures.add(course, act, *through, count.clone());
-    }
+    keep(course, figures, act, counts);
     if world.has_pointsman() {
         none_failed(account, act, counts)?;
         plans::are_in_step(world, account)?;
     }
     Ok(())
+}
+
+fn keep(course: Course, figures: &mut Figures, act: &'static str, counts: &Counts) {
+    for (through, count) in counts {
+        figures.add(course, act, *through, count.clone());
+    }
+}
+
+/// Takes away what lets pods answer for a while after they were told to go.
+fn leave_at_once(world: &World) -> Result<()> {
+    let patch = r#"[{"op": "remove", "path": "/spec/template/spec/containers/0/lifecycle"}]"#;
+    world.cluster.kubectl(&["patch", "deployment", "web", "--type=json", "-p", patch])?;
+    world.rolled_out("default", "deployment/web")?;
+    wait_for_pods(world, 2)
+}
+
+fn leave_gracefully(world: &World) -> Result<()> {
+    world.cluster.apply(WORKLOAD)?;
+    world.rolled_out("default", "deployment/web")?;
+    wait_for_pods(world, 2)
 }
 
 /// Scales, and waits until as many pods are there as should, and no others.

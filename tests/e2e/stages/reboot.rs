@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use pointsman_tests::wait;
 
 use crate::account::{Account, seconds};
@@ -24,6 +24,8 @@ pub fn play(world: &mut World, account: &mut Account) -> Result<()> {
     let before = world.containers_on(NODE)?;
     let outside_ways = world.ways(&[NODE])?.into_iter().filter(|way| way.from == "outside");
     let to_node: Vec<_> = outside_ways.collect();
+    // Of no ways at all both would hold that none answers and that all do.
+    ensure!(!to_node.is_empty(), "there is no way from outside to the node");
     world.cluster.switch_off_node(NODE)?;
     let mut answered = vec![];
     for way in &to_node {

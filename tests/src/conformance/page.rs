@@ -99,7 +99,7 @@ const METHOD: &str = "\
 `make conformance` brings up a cluster of two nodes on one machine (real etcd, API server, kube-controller-manager, scheduler, kubelets,
 containerd, CoreDNS), without kube-proxy and without kube-controller-manager's two controllers of EndpointSlices, installs the chart with
 `endpointSlices.mode=Manage`, and runs upstream's `e2e.test` of the same version, one test after the other. The list of tests that are
-known to fail stands in the program: the run fails when a test that is not on it fails, and also when one that is on it passes.
-`--kube-proxy` runs the same tests on the same ground against kube-proxy, where all pass. The images of the test pods are put together
-on the machine; they hold upstream's `agnhost`.
+known to fail stands in the program, each with what it says then: the run fails when any other test fails, when one of them fails
+otherwise, and when one of them passes. `make conformance ARGS=--kube-proxy` runs the same tests on the same ground against kube-proxy.
+The images of the test pods are put together on the machine; they hold upstream's `agnhost`.
 ";

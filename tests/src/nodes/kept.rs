@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::interrupt::Interrupt;
+use crate::process::Signal;
 use crate::tools::{Tool, repository};
 use crate::wait;
 
@@ -42,7 +42,7 @@ pub fn raise(arguments: &[String]) -> Result<()> {
         if let Some(status) = holder.try_wait().context("look after the holder")? {
             bail!("the cluster did not come up: its holder ended with {status}");
         }
-        Ok(Record::kept()?.is_some_and(|record| record.holder == holder.id()))
+        Ok(Record::kept()?.is_some_and(|record| record.holder.pid() == holder.id()))
     })?;
     show_news(&log, &mut shown)
 }
@@ -87,9 +87,8 @@ pub fn lower() -> Result<()> {
         return Ok(());
     };
     let remains = Remains::of_record(&record)?;
-    let pid = i32::try_from(record.holder).ok().and_then(Pid::from_raw).context("a pid out of range")?;
-    kill_process(pid, Signal::TERM).context("tell the holder of the cluster to end")?;
-    wait::until("the holder of the cluster to end", LIMIT, || Ok(!record.is_alive()))?;
+    record.holder.signal(Signal::TERM).context("tell the holder of the cluster to end")?;
+    wait::until("the holder of the cluster to end", LIMIT, || Ok(!record.holder.is_alive()))?;
     // In case it did not get to the end of its work.
     sweep()?;
     let found = remains.found()?;
@@ -107,8 +106,9 @@ pub fn enter(place: Place, program: &Path, args: &[String]) -> Result<()> {
         Place::Outside => command.arg(format!("--net={}", record.outside.display())),
         Place::Node(number) => {
             let node = number.checked_sub(1).and_then(|index| record.nodes.get(index));
-            let (_, pid) = node.with_context(|| format!("there is no node {number}"))?;
-            command.args(["--target", &pid.to_string(), "--mount", "--uts", "--net", "--pid"])
+            let (name, first) = node.with_context(|| format!("there is no node {number}"))?;
+            ensure!(first.is_alive(), "{name} is off");
+            command.args(["--target", &first.pid().to_string(), "--mount", "--uts", "--net", "--pid"])
         }
     };
     let home = record.folder.join("home");

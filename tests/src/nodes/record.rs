@@ -2,7 +2,7 @@
 //! down, and remove what a dead holder has left. It removes only what a record of this source tree names.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,15 @@ use crate::topology::Topology;
 
 use super::{RealNode, cgroups};
 
+mod identity;
+
+use identity::Identity;
+
 /// One cluster.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
     /// The process that holds it: it ends with that process.
-    pub holder: u32,
+    pub holder: Identity,
     /// Whether it is meant for people, and stays up until it is told to go.
     pub kept: bool,
     /// The folder of its logs and files.
@@ -29,8 +33,8 @@ pub struct Record {
     pub control_plane: PathBuf,
     /// The network namespace of a client that is no part of the cluster.
     pub outside: PathBuf,
-    /// The nodes that are on: each one's name, and the pid of its first process.
-    pub nodes: Vec<(String, u32)>,
+    /// The nodes that are on: each one's name, and its first process.
+    pub nodes: Vec<(String, Identity)>,
     /// What the names of its network namespaces and control groups begin with.
     pub prefix: String,
 }
@@ -40,7 +44,7 @@ impl Record {
     pub(super) fn write(topology: &Topology, control_plane: &ControlPlane) -> Result<Self> {
         let name = topology.control_plane.name();
         let record = Self {
-            holder: std::process::id(),
+            holder: Identity::of(std::process::id())?,
             kept: false,
             folder: control_plane.folder().to_path_buf(),
             kubeconfig: control_plane.admin().to_path_buf(),
@@ -56,8 +60,8 @@ impl Record {
     /// Writes down which nodes are on.
     pub(super) fn update(&mut self, nodes: &[RealNode]) -> Result<()> {
         let on = nodes.iter().filter(|node| node.is_on());
-        self.nodes =
-            on.map(|node| Ok((node.name().to_owned(), node.first_process()?))).collect::<Result<_>>()?;
+        let named = on.map(|node| Ok((node.name().to_owned(), Identity::of(node.first_process()?)?)));
+        self.nodes = named.collect::<Result<_>>()?;
         self.save()
     }
 
@@ -69,19 +73,12 @@ impl Record {
 
     /// The cluster that is kept up for people, if there is one.
     pub fn kept() -> Result<Option<Self>> {
-        Ok(Self::all()?.into_iter().find(|record| record.kept && record.is_alive()))
+        Ok(Self::all(&folder())?.into_iter().find(|record| record.kept && record.holder.is_alive()))
     }
 
-    /// Whether its holder lives. One that nobody has waited for yet is dead.
-    pub fn is_alive(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.holder)).unwrap_or_default();
-        // The name, in parentheses, may hold anything; the state follows it.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-    }
-
-    /// All records of this source tree.
-    fn all() -> Result<Vec<Self>> {
-        let entries = match std::fs::read_dir(folder()) {
+    /// All records in a folder.
+    fn all(folder: &Path) -> Result<Vec<Self>> {
+        let entries = match std::fs::read_dir(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
             entries => entries.context("list the records of clusters")?,
         };
@@ -97,13 +94,17 @@ impl Record {
         Ok(records)
     }
 
-    fn path(&self) -> PathBuf {
-        folder().join(format!("{}cluster.json", self.prefix))
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}cluster.json", self.prefix))
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.path();
-        std::fs::create_dir_all(folder()).context("make the folder for records of clusters")?;
+        self.save_in(&folder())
+    }
+
+    fn save_in(&self, folder: &Path) -> Result<()> {
+        let path = self.path(folder);
+        std::fs::create_dir_all(folder).context("make the folder for records of clusters")?;
         // Readers see the old one or the new one, never half of it.
         let new = path.with_extension("new");
         std::fs::write(&new, serde_json::to_vec_pretty(self)?)
@@ -119,7 +120,7 @@ pub(super) struct Forget(PathBuf);
 impl Forget {
     /// The one for a record.
     pub(super) fn of(record: &Record) -> Self {
-        Self(record.path())
+        Self(record.path(&folder()))
     }
 }
 
@@ -133,7 +134,15 @@ impl Drop for Forget {
 /// Removes what dead holders have left: control groups, folders, records, network namespaces. Their processes and mounts have died with
 /// them. Says how many clusters that were.
 pub fn sweep() -> Result<usize> {
-    let dead: Vec<Record> = Record::all()?.into_iter().filter(|record| !record.is_alive()).collect();
+    let swept = sweep_records(&folder())?;
+    // Those whose maker's number somebody else has by now stay until that one ends: its own would bear the same name.
+    netns::remove_leftovers()?;
+    Ok(swept)
+}
+
+fn sweep_records(folder: &Path) -> Result<usize> {
+    let records = Record::all(folder)?;
+    let dead: Vec<Record> = records.into_iter().filter(|record| !record.holder.is_alive()).collect();
     for record in &dead {
         for group in cgroups::named(|name| name.starts_with(&record.prefix))? {
             let name = group.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -143,13 +152,50 @@ pub fn sweep() -> Result<usize> {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("remove {}", record.folder.display()));
             }
-            _ => std::fs::remove_file(record.path()).context("remove the record of a dead cluster")?,
+            _ => std::fs::remove_file(record.path(folder)).context("remove the record of a dead cluster")?,
         }
     }
-    netns::remove_leftovers()?;
     Ok(dead.len())
 }
 
 fn folder() -> PathBuf {
     repository().join("target/cluster")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kept cluster's record in `folder`, whose files are in a folder beside it.
+    fn record(folder: &Path, prefix: &str, holder: Identity) -> Record {
+        let files = folder.join(format!("{prefix}files"));
+        std::fs::create_dir(&files).unwrap();
+        let record = Record {
+            holder,
+            kept: true,
+            kubeconfig: files.join("kubeconfig"),
+            folder: files,
+            control_plane: "/run/netns/cp".into(),
+            outside: "/run/netns/out".into(),
+            nodes: vec![],
+            prefix: prefix.to_owned(),
+        };
+        record.save_in(folder).unwrap();
+        record
+    }
+
+    #[test]
+    fn a_record_whose_holder_has_given_its_number_to_another_is_swept_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Identity::of(std::process::id()).unwrap();
+        // No control group at the top of a hierarchy bears such a name.
+        let live = record(folder.path(), "pmtest-live-", own.clone());
+        let stale = record(folder.path(), "pmtest-stale-", own.of_another_start());
+        assert_eq!(Record::all(folder.path()).unwrap().len(), 2);
+
+        assert_eq!(sweep_records(folder.path()).unwrap(), 1);
+        assert!(!stale.folder.exists() && !stale.path(folder.path()).exists());
+        assert!(live.folder.exists() && live.path(folder.path()).exists());
+        assert_eq!(sweep_records(folder.path()).unwrap(), 0);
+    }
 }

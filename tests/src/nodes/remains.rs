@@ -33,7 +33,9 @@ impl Remains {
     /// Those of a cluster that another process holds.
     pub fn of_record(record: &Record) -> Result<Self> {
         let mut namespaces = vec![];
-        for (name, pid) in &record.nodes {
+        // A node whose first process has ended has taken its namespaces along.
+        for (name, first) in record.nodes.iter().filter(|(_, first)| first.is_alive()) {
+            let pid = first.pid();
             for kind in ["pid", "net"] {
                 let path = format!("/proc/{pid}/ns/{kind}");
                 let open = File::open(&path).with_context(|| format!("look at {name}"))?;
