@@ -37,7 +37,7 @@ pub struct PlanArgs {
     #[arg(long = "node-name", visible_alias = "node", env = "NODE_NAME", value_name = "NAME")]
     pub node: Option<String>,
     /// Read plans from this directory (or file) of YAML or JSON: no cluster is needed
-    #[arg(long, env = "POINTSMAN_PLAN_DIR", value_name = "PATH")]
+    #[arg(long, env = "POINTSMAN_PLAN_DIR", value_name = "PATH", conflicts_with = "kubeconfig")]
     pub plan_dir: Option<PathBuf>,
     /// Read plans from the API server that this file names [default: the Pod's own cluster]
     #[arg(long, env = "POINTSMAN_KUBECONFIG", value_name = "FILE")]
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_in_words() {
-        let cases: [(&[&str], &str); 6] = [
+        let cases: [(&[&str], &str); 7] = [
             (&["explain", "10.0.0.1"], "expected IP:PORT/PROTOCOL"),
             (&["explain", "10.0.0.1:80/icmp"], "expected tcp, udp or sctp"),
             (&["explain", "fd00::1:80/tcp"], "expected IP:PORT/PROTOCOL"),
@@ -158,6 +158,10 @@ mod tests {
             ),
             (&["render", "--family", "ipx"], "expected IPv4 or IPv6"),
             (&["run", "--health-address", "here"], "invalid socket address"),
+            (
+                &["run", "--plan-dir", "plans", "--kubeconfig", "config"],
+                "cannot be used with '--kubeconfig <FILE>'",
+            ),
         ];
         for (arguments, expected) in cases {
             let arguments = std::iter::once(&"pointsman-agent").chain(arguments);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 use pointsman_crds::NodeProxyPlan;
 
@@ -60,24 +60,36 @@ pub enum Error {
     Directory(#[from] document::Error),
 }
 
-/// A client for the kubeconfig, or for the Pod's own cluster.
+/// A client for the kubeconfig, or for the Pod's own cluster, and the API server's address.
 ///
 /// # Errors
 /// Says what is wrong with the configuration; the API server is not asked for anything.
-pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
+pub async fn client(kubeconfig: Option<&Path>) -> Result<(Client, String), Error> {
     let mut config = match kubeconfig {
         Some(path) => {
-            let unusable = |why: String| Error::Kubeconfig { path: path.to_owned(), why };
-            let file = Kubeconfig::read_from(path).map_err(|error| unusable(chain(&error)))?;
-            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-            config.map_err(|error| unusable(chain(&error)))?
+            let unusable = |error| Error::Kubeconfig { path: path.to_owned(), why: without_content(&error) };
+            let file = Kubeconfig::read_from(path).map_err(unusable)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(unusable)?
         }
         None => Config::incluster_env().map_err(|error| Error::Nowhere(chain(&error)))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(|error| Error::Client(chain(&error)))
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|error| Error::Client(chain(&error)))?;
+    Ok((client, address))
+}
+
+/// What is wrong with a kubeconfig, without a word of it: the parser's own text quotes the lines around the place, and tokens stand there.
+fn without_content(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(place) => format!("malformed at line {}, column {}", place.line(), place.column()),
+            None => "malformed".to_owned(),
+        },
+        other => chain(other),
+    }
 }
 
 /// The whole plan as it is now.
@@ -88,7 +100,7 @@ pub async fn plan(args: &PlanArgs) -> Result<Plan, Error> {
     if let Some(directory) = &args.plan_dir {
         return Ok(Directory::new(directory, args.node.as_deref()).load()?);
     }
-    let client = client(args.kubeconfig.as_deref()).await?;
+    let (client, _) = client(args.kubeconfig.as_deref()).await?;
     let name = args.node.as_deref().ok_or(Error::NoNode)?;
     let failed = |what: String| move |error: kube::Error| Error::Request { what, why: why(&error) };
     let nodes: Api<NodeProxyPlan> = Api::all(client.clone());
@@ -121,5 +133,32 @@ fn why(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
         other => chain(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_malformed_kubeconfig_is_told_of_and_not_quoted() {
+        let cases = [
+            ("users: [{name: a, user: {token: SECRET}}\nclusters: 3\n", "malformed at line 2, column 9"),
+            ("users:\n- name: a\n  user: {token: [SECRET]}\n", "malformed at line 3, column 17"),
+            ("users:\n- name: a\n  user: SECRET\n", "malformed at line 3, column 9"),
+            ("users: SECRET\n", "malformed at line 1, column 8"),
+            ("\"SECRET", "malformed"),
+            ("SECRET: {a: b, a: c}\n", "malformed"),
+            ("{}", "current context"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        for (text, expected) in cases {
+            let path = folder.path().join("kubeconfig");
+            std::fs::write(&path, text).unwrap();
+            let Err(error) = client(Some(&path)).await else { panic!("{text}") };
+            let told = crate::chain(&error);
+            assert!(told.contains(expected) && told.contains(path.to_str().unwrap()), "{told}");
+            assert!(!told.contains("SECRET") && !format!("{error:?}").contains("SECRET"), "{told}");
+        }
     }
 }

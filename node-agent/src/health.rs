@@ -24,6 +24,7 @@ struct State {
     updated: Option<Timestamp>,
     families: Vec<IpFamily>,
     whole: bool,
+    live: bool,
     eligible: bool,
 }
 
@@ -59,10 +60,11 @@ impl Health {
         self.lock().pending_since.get_or_insert(now);
     }
 
-    /// Everything is in the kernel.
-    pub fn synced(&self, now: Timestamp) {
+    /// Everything is in the kernel; `live` if the plan's source gave it since the start, and not the checkpoint.
+    pub fn synced(&self, now: Timestamp, live: bool) {
         let mut state = self.lock();
         (state.pending_since, state.updated, state.whole) = (None, Some(now), true);
+        state.live |= live;
     }
 
     /// Nothing waits that this agent could write: what is in the kernel is in force as somebody wished.
@@ -73,6 +75,22 @@ impl Health {
     /// Whether a whole plan is in the kernel.
     pub fn is_whole(&self) -> bool {
         self.lock().whole
+    }
+
+    /// Answers `/readyz`: whether this agent has brought a plan into the kernel that its source gave it. The checkpoint's does not count: an agent that
+    /// cannot reach the API server would seem ready, and a rollout would go on to the next node.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn readyz(&self) -> Result<(), &'static str> {
+        let state = self.lock();
+        match (state.whole, state.live) {
+            (_, true) => Ok(()),
+            (true, false) => Err(
+                "the checkpoint's plan is in the kernel; none has come from the plan's source since the start",
+            ),
+            (false, false) => Err("the first whole plan is not in the kernel yet"),
+        }
     }
 
     /// Answers `/healthz`: whether load balancers may send traffic here. The node must be known and must not be leaving.
@@ -130,10 +148,27 @@ mod tests {
         assert_eq!(answers(start), (true, true, false));
         health.pending(later);
         assert_eq!(answers(later), (false, false, false), "the oldest change counts");
-        health.synced(time);
+        health.synced(time, true);
         assert_eq!(answers(later), (true, true, true), "an old sync is healthy while nothing waits");
         health.planned(true, &[IpFamily::IPv4]);
         assert_eq!(answers(later), (false, true, true), "a leaving node lives");
+    }
+
+    #[test]
+    fn a_node_serves_from_the_checkpoint_and_its_agent_is_not_ready() {
+        let (start, time) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let health = Health::default();
+        let answers =
+            || (health.healthz(start, time).0, health.livez(start, time).0, health.readyz().is_ok());
+        health.planned(false, &[IpFamily::IPv4]);
+        assert_eq!(answers(), (true, true, false));
+        health.synced(time, false);
+        assert_eq!(answers(), (true, true, false), "the checkpoint's plan");
+        assert!(health.readyz().is_err_and(|why| why.contains("checkpoint")));
+        health.synced(time, true);
+        assert_eq!(answers(), (true, true, true));
+        health.synced(time, false);
+        assert_eq!(answers(), (true, true, true), "once is enough");
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Where plans come from and statuses go.
 enum Origin {
-    Api { client: kube::Client, node: String },
+    Api { client: kube::Client, address: String, node: String },
     Directory { directory: Directory, node: String },
 }
 
@@ -129,7 +129,8 @@ impl Origin {
             return Ok(Self::Directory { directory, node });
         }
         let node = args.plan.node.clone().ok_or(connect::Error::NoNode)?;
-        Ok(Self::Api { client: connect::client(args.plan.kubeconfig.as_deref()).await?, node })
+        let (client, address) = connect::client(args.plan.kubeconfig.as_deref()).await?;
+        Ok(Self::Api { client, address, node })
     }
 
     fn node(&self) -> &str {
@@ -145,23 +146,29 @@ impl Origin {
         }
     }
 
-    async fn feed(self, mailbox: Arc<Mailbox>, held: Held) {
+    async fn feed(self, mailbox: Arc<Mailbox>, held: Option<Held>) {
         match self {
-            Self::Api { client, node } => ApiServer::new(client, &node, held).run(mailbox).await,
+            Self::Api { client, address, node } => {
+                ApiServer::new(client, &address, &node, held).run(mailbox).await;
+            }
             Self::Directory { directory, .. } => directory.run(mailbox).await,
         }
     }
 }
 
 /// The checkpoint, if one is wanted; what it holds is posted as the first plan, and handed back.
-fn saved(args: &RunArgs, node: &str, mailbox: &Mailbox) -> anyhow::Result<(Option<Checkpoint>, Held)> {
-    let mut held = Held::new();
+fn saved(
+    args: &RunArgs,
+    node: &str,
+    mailbox: &Mailbox,
+) -> anyhow::Result<(Option<Checkpoint>, Option<Held>)> {
+    let mut held = None;
     let Some(directory) = &args.state_dir else { return Ok((None, held)) };
     let checkpoint = Checkpoint::new(directory)?;
     match checkpoint.load() {
         Ok(Some(plan)) if plan.node.name == node => {
             tracing::info!(revision = %plan.revision, services = plan.services.len(), "the last whole plan is read from the checkpoint");
-            held.clone_from(&plan.services);
+            held = Some(plan.services.clone());
             mailbox.post(Update {
                 node: Some(plan.node),
                 services: Services::Saved(plan.services),

@@ -88,14 +88,12 @@ async fn livez(State(answers): State<Answers>) -> Response {
     verdict(good, &body)
 }
 
-/// Ready is who has brought a whole plan into the kernel: a rolling update waits for that.
+/// Ready is who has brought a whole plan of its source into the kernel: a rolling update waits for that.
 async fn readyz(State(answers): State<Answers>) -> Response {
-    let (status, text) = if answers.health.is_whole() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the first whole plan is not in the kernel yet\n")
-    };
-    (status, text).into_response()
+    match answers.health.readyz() {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
 }
 
 async fn scrape(State(answers): State<Answers>) -> Response {

@@ -34,8 +34,9 @@ pub type Held = BTreeMap<ServiceKey, Arc<ServicePlan>>;
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
+    address: String,
     node: String,
-    held: Held,
+    held: Option<Held>,
 }
 
 type Events<K> = Pin<Box<dyn Stream<Item = watcher::Result<Event<K>>> + Send>>;
@@ -49,6 +50,8 @@ struct Watched {
     node_is_news: bool,
     /// A whole plan was told: from then on nothing less is.
     whole: bool,
+    /// The checkpoint's plan is in force, or a whole plan was told.
+    serves: bool,
     /// The node's plan was named by the list that is being read.
     node_is_listed: bool,
     services: Option<(Events<PlanRecord>, Assembler)>,
@@ -59,9 +62,9 @@ struct Watched {
 }
 
 impl ApiServer {
-    /// The plans of `node`. `held` are those that are in force already, from the checkpoint.
-    pub fn new(client: Client, node: &str, held: Held) -> Self {
-        Self { client, node: node.to_owned(), held }
+    /// The plans of `node`, from the server at `address`. `held` are those that are in force already, from the checkpoint, if there is one.
+    pub fn new(client: Client, address: &str, node: &str, held: Option<Held>) -> Self {
+        Self { client, address: address.to_owned(), node: node.to_owned(), held }
     }
 
     fn node_events(&self) -> Events<NodeProxyPlan> {
@@ -82,6 +85,7 @@ impl Feed for ApiServer {
     async fn run(self, mailbox: Arc<Mailbox>) {
         let mut node_events = self.node_events();
         let mut watched = Watched {
+            serves: self.held.is_some(),
             server: self,
             mailbox,
             node: None,
@@ -158,7 +162,7 @@ impl Watched {
         }
         // Another scope needs a list that is not older than the plan that asks for it.
         if self.services.is_none() || known.is_none_or(|known| scope(known) != scope(&plan)) {
-            let held = std::mem::take(&mut self.server.held);
+            let held = self.server.held.take().unwrap_or_default();
             self.services = Some((self.server.service_events(), Assembler::new(&scope(&plan)).beside(held)));
         }
         self.node = Some(plan);
@@ -204,6 +208,7 @@ impl Watched {
             update.node.clone_from(&self.node);
         }
         self.whole = true;
+        self.serves = true;
         update.link = Some(self.link.clone());
         self.mailbox.post(update);
     }
@@ -230,12 +235,21 @@ impl Watched {
         }
         match &link {
             Link::Away(why) | Link::Gone(why) => {
-                tracing::warn!(why, "no plans come; the last whole plan stays in force");
+                tracing::warn!("{}", complaint(&self.server.address, self.serves, why));
             }
             Link::Live | Link::Checkpoint => tracing::info!("plans come from the API server"),
         }
         self.link = link.clone();
         self.mailbox.post(Update::link(link));
+    }
+}
+
+/// Why no plans come, and what that means: an agent that has no plan at all leaves its node without new Services.
+fn complaint(address: &str, serves: bool, why: &str) -> String {
+    if serves {
+        format!("no plans come from the API server at {address}; the last whole plan stays in force: {why}")
+    } else {
+        format!("the API server at {address} is waited for, no plan is there yet: {why}")
     }
 }
 
@@ -293,6 +307,19 @@ impl Backoff for Pauses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_without_a_plan_does_not_speak_of_one() {
+        let (address, why) = ("https://192.0.2.1:6443/", "cannot read NodeProxyPlan: no route");
+        assert_eq!(
+            complaint(address, false, why),
+            "the API server at https://192.0.2.1:6443/ is waited for, no plan is there yet: cannot read NodeProxyPlan: no route"
+        );
+        assert_eq!(
+            complaint(address, true, why),
+            "no plans come from the API server at https://192.0.2.1:6443/; the last whole plan stays in force: cannot read NodeProxyPlan: no route"
+        );
+    }
 
     #[test]
     fn an_object_that_cannot_be_read_is_told_and_a_watch_that_ends_is_not() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pointsman_crds::conditions::ConditionReason;
-use pointsman_crds::{IpFamily, Mode};
+use pointsman_crds::{DriftPolicy, IpFamily, Mode};
 use pointsman_dataplane::dispatch::Dispatch;
 use pointsman_dataplane::{NodeFacts, ServiceKey};
 use tokio::sync::watch;
@@ -235,7 +235,17 @@ impl<K: Nftables> Reconciler<K> {
         if self.dispatch.is_none() {
             self.refuse_rival()?;
         }
+        self.forget_what_was_left();
         self.refuse_old_checkpoint()
+    }
+
+    /// What was left and may be repaired now is repaired with this commit, not at the next read-back, which may be hours away.
+    fn forget_what_was_left(&mut self) {
+        let policy = self.plan.as_ref().map(|plan| plan.node.drift_policy());
+        let drifted = self.report.drifted.as_ref().map(|drifted| drifted.reason);
+        if (policy, drifted) == (Some(DriftPolicy::Repair), Some(ConditionReason::DriftObserved)) {
+            self.tables.forget();
+        }
     }
 
     /// Two proxies would fight for the same packets.
@@ -290,6 +300,7 @@ impl<K: Nftables> Reconciler<K> {
         let mut written = Written::default();
         let mut failure = None;
         let mut foreign = Vec::new();
+        let mut all_read = true;
         let policy = plan.node.drift_policy();
         self.tables.set_policy(policy);
         // One family that fails does not hold up the other.
@@ -297,6 +308,7 @@ impl<K: Nftables> Reconciler<K> {
             let done = if !dispatch.node().proxies(family) {
                 self.tables.remove(family).map(|_| Written::default())
             } else if self.tables.knows(family) {
+                all_read = false;
                 self.tables.apply(&changes, family, &plan.revision)
             } else {
                 self.tables.adopt(dispatch, family, &plan.revision).map(|(written, changed)| {
@@ -310,6 +322,10 @@ impl<K: Nftables> Reconciler<K> {
             }
         }
         self.outlets.metrics.written(written);
+        // Every table was read and put right: what was seen before is over, also where it was not somebody else's hand that is told of.
+        if all_read && failure.is_none() {
+            self.report.drifted = None;
+        }
         // What somebody else did to a table before it was adopted.
         if !foreign.is_empty() {
             self.differed(foreign.join("; "), policy);
@@ -344,7 +360,7 @@ impl<K: Nftables> Reconciler<K> {
             self.schedule.stale(now);
         }
         tracing::debug!(took = ?now.elapsed(), kernel = ?written.duration, elements = written.elements, "committed");
-        self.outlets.health.synced(time);
+        self.outlets.health.synced(time, !self.saved);
         self.outlets.metrics.synced(now.elapsed(), &std::mem::take(&mut self.triggers), time);
         self.save();
     }

@@ -62,7 +62,6 @@ impl<K: Nftables> Reconciler<K> {
                 }
             }
         }
-        self.report.drifted = None;
         self.differed(what, policy);
         if self.tables.has_stale() {
             self.schedule.stale(now);
@@ -76,6 +75,7 @@ impl<K: Nftables> Reconciler<K> {
             return;
         }
         tracing::warn!(what, "the kernel differed from the plan, and is repaired");
+        self.report.drifted = None;
         self.report.drift.repairs += 1;
         self.report.drift.last = Some((Timestamp::now(), what));
         self.outlets.metrics.repaired();

@@ -1,17 +1,15 @@
 //! What the loop does with plans, a kernel in memory and a clock that the test holds. Each case says what was written, and that nothing
 //! else was.
 
+mod drift;
 mod world;
 
-use pointsman_crds::{DriftPolicy, NodeProxyPlanSpec, SyncSettings};
+use pointsman_crds::SyncSettings;
 use pointsman_dataplane::nftables::schema::SetId;
-use pointsman_dataplane::nftables::table::Table;
-use pointsman_dataplane::nftables::transaction::Transaction;
 
 use super::*;
-use crate::nftables::Fake;
 use crate::plan::Link;
-use world::{Agent, Shared, change, node, revision, service, whole};
+use world::{Agent, Shared, change, meddle, node, revision, service, whole};
 
 #[test]
 fn nothing_is_written_before_the_first_whole_plan() {
@@ -111,78 +109,6 @@ fn a_plan_that_forbids_writing_stalls_and_goes_on_later() {
     }
 }
 
-/// Somebody else takes an element away.
-fn meddle(kernel: &Shared) {
-    let mut kernel = kernel.lock();
-    let elements = kernel.table(IpFamily::IPv4).sets[&SetId::Services].keys().next().cloned().unwrap();
-    let mut transaction = Transaction::default();
-    transaction.unset(SetId::Services, elements);
-    kernel.commit(IpFamily::IPv4, &transaction).unwrap();
-}
-
-trait Look {
-    fn table(&mut self, family: IpFamily) -> Table;
-}
-
-impl Look for Fake {
-    fn table(&mut self, family: IpFamily) -> Table {
-        self.observe(family).unwrap().unwrap().table
-    }
-}
-
-#[test]
-fn drift_is_repaired_and_told_of() {
-    let kernel = Shared::default();
-    let mut agent = Agent::start(&kernel);
-    agent.told(whole("8", node(|_| ())));
-    meddle(&kernel);
-    assert_eq!(kernel.services(), 1);
-    let report = agent.later(31);
-    assert_eq!(kernel.services(), 2);
-    assert_eq!((report.drift.repairs, &report.drifted), (1, &None));
-    let (_, what) = report.drift.last.unwrap();
-    assert_eq!(what, "ip pointsman: services 1 element missing");
-    assert_eq!(agent.later(100).drift.repairs, 1, "once");
-}
-
-#[test]
-fn what_was_changed_behind_a_stopped_agent_is_repaired_and_told_of() {
-    let plain = || whole("8", node(|_| ()));
-    let gone = || {
-        let mut update = whole("5", node(|_| ()));
-        update.merge(change("5", "web", None));
-        update
-    };
-    let ranges = || whole("8", node(|spec| spec.service_cidrs = vec!["10.97.0.0/16".parse().unwrap()]));
-    let mark = |spec: &mut NodeProxyPlanSpec| {
-        spec.settings.masquerade = Some(pointsman_crds::Masquerade { bit: Some(3), all: None });
-    };
-    // what happened meanwhile, with which plan the agent comes back, and whether it tells of a repair
-    let cases = [
-        ("nothing", false, plain(), 2, 0),
-        ("somebody else's hand", true, plain(), 2, 1),
-        ("the same, and a plan that says the same at another revision", true, whole("9", node(|_| ())), 2, 1),
-        ("the newest Service was deleted: its plan's revision is gone with it", false, gone(), 1, 0),
-        ("the node's ranges changed", false, ranges(), 2, 0),
-        ("the node's mark changed", false, whole("8", node(mark)), 2, 0),
-    ];
-    for (name, meddled, now, services, repairs) in cases {
-        let kernel = Shared::default();
-        let mut first = Agent::start(&kernel);
-        first.told(whole("8", node(|_| ())));
-        if meddled {
-            meddle(&kernel);
-        }
-        let mut second = Agent::start(&kernel);
-        let report = second.told(now);
-        assert_eq!((kernel.services(), report.drift.repairs), (services, repairs), "{name}");
-        let other = node(|spec| spec.service_cidrs = vec!["10.96.0.0/16".parse().unwrap()]);
-        let report = second.told(Update { node: Some(other), ..Update::default() });
-        let ranges = kernel.table(IpFamily::IPv4).unwrap().sets[&SetId::ServiceCidrs].len();
-        assert_eq!((ranges > 0, report.drift.repairs), (true, repairs), "{name}: another plan is no drift");
-    }
-}
-
 #[test]
 fn a_table_that_another_agent_owns_is_taken_as_soon_as_that_one_ends() {
     let kernel = Shared::default();
@@ -250,54 +176,6 @@ fn changes_that_wait_to_be_timed_are_not_kept_without_end() {
 }
 
 #[test]
-fn drift_that_may_not_be_repaired_stays_and_is_told_of_until_it_is_gone() {
-    let observe = |spec: &mut NodeProxyPlanSpec| {
-        spec.settings.sync =
-            Some(SyncSettings { drift: Some(DriftPolicy::Observe), ..SyncSettings::default() });
-    };
-    let kernel = Shared::default();
-    let mut agent = Agent::start(&kernel);
-    agent.told(whole("8", node(observe)));
-    meddle(&kernel);
-    for _ in 0..3 {
-        let report = agent.later(31);
-        assert_eq!(report.drifted.map(|drifted| drifted.reason), Some(ConditionReason::DriftObserved));
-        assert_eq!((kernel.services(), report.drift.repairs), (1, 0));
-    }
-    let new = service("new", "10.96.0.3", &["10.9.0.4"]).1;
-    let report = agent.told(change("9", "new", Some(new)));
-    assert_eq!((revision(&report), kernel.services()), (Some("9"), 2), "a change is written");
-    assert!(report.drifted.is_some(), "and the difference is still there");
-}
-
-#[test]
-fn drift_that_may_not_be_repaired_outlives_a_restart() {
-    let observe = |range: &str| {
-        node(|spec| {
-            let drift = Some(DriftPolicy::Observe);
-            spec.settings.sync = Some(SyncSettings { drift, ..SyncSettings::default() });
-            spec.service_cidrs = vec![range.parse().unwrap()];
-        })
-    };
-    let kernel = Shared::default();
-    Agent::start(&kernel).told(whole("8", observe("10.96.0.0/16")));
-    meddle(&kernel);
-    let before = kernel.generation();
-    let mut agent = Agent::start(&kernel);
-    for report in [agent.told(whole("8", observe("10.96.0.0/16"))), agent.later(100)] {
-        assert_eq!(report.drifted.map(|drifted| drifted.reason), Some(ConditionReason::DriftObserved));
-        assert_eq!((kernel.generation(), report.drift.repairs), (before, 0));
-    }
-    agent.told(Update { node: Some(observe("10.97.0.0/16")), ..Update::default() });
-    let report = agent.later(31);
-    assert_eq!(
-        (kernel.services(), report.drifted, report.drift.repairs),
-        (2, None, 0),
-        "another plan is written"
-    );
-}
-
-#[test]
 fn a_checkpoint_is_used_unless_the_kernel_is_newer() {
     for (in_kernel, in_checkpoint, used) in
         [(None, "8", true), (Some("8"), "8", true), (Some("8"), "9", true), (Some("10"), "9", false)]
@@ -316,6 +194,7 @@ fn a_checkpoint_is_used_unless_the_kernel_is_newer() {
         let name = format!("{in_checkpoint} over {in_kernel:?}");
         assert_eq!(revision(&report), used.then_some(in_checkpoint), "{name}");
         assert_eq!(kernel.services(), if used { 1 } else { 2 }, "{name}");
+        assert!(!agent.is_ready(), "{name}: a rollout waits for the plan's source");
         let awaited = node(|spec| spec.settings.ip_families = Some(vec![IpFamily::IPv6]));
         agent.told(Update { awaited: Some(awaited), ..Update::default() });
         assert_eq!(
@@ -329,6 +208,7 @@ fn a_checkpoint_is_used_unless_the_kernel_is_newer() {
             (Some("11"), 2),
             "{name}: the feed's plan replaces it"
         );
+        assert!(agent.is_ready(), "{name}");
     }
 }
 

@@ -87,6 +87,11 @@ impl Agent {
         self.reconciler.outlets.health.livez(self.now, Timestamp::UNIX_EPOCH).0
     }
 
+    /// What `/readyz` answers.
+    pub(super) fn is_ready(&self) -> bool {
+        self.reconciler.outlets.health.readyz().is_ok()
+    }
+
     /// Changes that wait to be timed.
     pub(super) fn waiting_triggers(&self) -> usize {
         self.reconciler.triggers.len()
@@ -163,4 +168,23 @@ pub(super) fn change(revision: &str, name: &str, plan: Option<Arc<ServicePlan>>)
 
 pub(super) fn revision(report: &Report) -> Option<&str> {
     report.programmed.as_ref().map(|programmed| programmed.revision.as_str())
+}
+
+/// Somebody else takes an element away.
+pub(super) fn meddle(kernel: &Shared) {
+    let mut kernel = kernel.lock();
+    let elements = kernel.table(IpFamily::IPv4).sets[&SetId::Services].keys().next().cloned().unwrap();
+    let mut transaction = Transaction::default();
+    transaction.unset(SetId::Services, elements);
+    kernel.commit(IpFamily::IPv4, &transaction).unwrap();
+}
+
+trait Look {
+    fn table(&mut self, family: IpFamily) -> Table;
+}
+
+impl Look for Fake {
+    fn table(&mut self, family: IpFamily) -> Table {
+        self.observe(family).unwrap().unwrap().table
+    }
 }

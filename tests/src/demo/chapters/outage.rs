@@ -13,7 +13,7 @@ use crate::demo::story::Story;
 use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Where an agent says whether its first whole plan is in the kernel.
+/// Where an agent says whether a plan of the API server is in the kernel, or what is there instead.
 const READY: &str = "http://127.0.0.1:10256/readyz";
 
 /// Kills the API server, restarts node-2's agent, and brings the API server back.
@@ -40,6 +40,8 @@ pub fn tell(story: &mut Story, stage: &mut Stage, crowd: &Crowd) -> Result<()> {
     ));
     let nodes = "get nodeproxyplans -o wide";
     story.show(&format!("kubectl {nodes}"), &stage.kubectl(nodes)?);
+    let ready = stage.status_of(&stage.nodes()[1].netns, READY)?;
+    story.claim(ready == "200", "node-2's agent counts as ready again", || ready.clone())?;
     crowd.take();
     std::thread::sleep(Duration::from_millis(500));
     let tally = crowd.take();
@@ -57,9 +59,10 @@ fn restart_an_agent(story: &mut Story, stage: &mut Stage) -> Result<()> {
     stage.start_agent(1)?;
     let started = Instant::now();
     let node = &stage.nodes()[1].netns;
-    wait::until("node-2's agent to be ready", LIMIT, || Ok(stage.status_of(node, READY)? == "200"))?;
+    let in_force = || Ok(stage.curl(node, READY)?.1.starts_with("the checkpoint's plan is in the kernel"));
+    wait::until("node-2's agent to serve from its checkpoint", LIMIT, in_force)?;
     story.say(&format!(
-        "node-2's agent is ready again after {} ms, from its checkpoint:",
+        "node-2's agent serves again after {} ms, from its checkpoint; a rollout would wait at this node:",
         started.elapsed().as_millis()
     ));
     story.show_at("node-2", "tail agent.log", &stage.agent_log(1, logged)?);
