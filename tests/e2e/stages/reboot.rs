@@ -81,7 +81,9 @@ fn forget_half_open(world: &World, account: &mut Account) -> Result<()> {
         let ended6 = node.outcome(&["conntrack", "-D", "-p", "tcp", "--state", "SYN_SENT", "-f", "ipv6"])?;
         forgotten += [ended, ended6].iter().map(|ended| ended.stdout.lines().count()).sum::<usize>();
     }
-    account.say(&format!("{forgotten} connections that were begun to dead pods are taken out of connection tracking"));
+    account.say(&format!(
+        "{forgotten} connections that were begun to dead pods are taken out of connection tracking"
+    ));
     Ok(())
 }
 
