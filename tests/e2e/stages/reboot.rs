@@ -73,7 +73,7 @@ pub fn play(world: &mut World, account: &mut Account) -> Result<()> {
 
 /// A connection that was begun to a pod of the dead node stays in connection tracking for two minutes (nf_conntrack_tcp_timeout_syn_sent).
 /// Whoever opens one from the same port meanwhile is led to the dead pod again: the kernel chooses ports anew every ten seconds, so that the
-/// stages to come would meet a few. Neither proxy removes such entries of TCP.
+/// stages to come would meet a few. The agent removes no such entries.
 fn forget_half_open(world: &World, account: &mut Account) -> Result<()> {
     let mut forgotten = 0;
     for node in world.cluster.nodes() {
