@@ -12,8 +12,10 @@ pub const ANNOTATION_SCHEMA_HASH: &str = "pointsman.dev/schema-hash";
 /// Annotation on a `ServiceProxyPlan`, RFC 3339: the oldest change that this version of the plan answers to.
 pub const ANNOTATION_TRIGGER_TIME: &str = "pointsman.dev/last-change-trigger-time";
 
-/// `endpointslice.kubernetes.io/managed-by` of the slices that Pointsman writes.
-pub const SLICE_MANAGED_BY: &str = "endpointslice-controller.pointsman.dev";
+/// `endpointslice.kubernetes.io/managed-by` of the slices that Pointsman writes: the name of the part of a cluster that writes the slices
+/// of Services with a selector, whoever plays it. Consumers select by it, and conformance asks for it; and as kube-controller-manager
+/// goes by the same name, either takes over the other's slices as they are, and neither leaves any behind that nobody keeps true.
+pub const SLICE_MANAGED_BY: &str = "endpointslice-controller.k8s.io";
 /// Label of every EndpointSlice: who manages it.
 pub const LABEL_SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// Label of every EndpointSlice: its Service.

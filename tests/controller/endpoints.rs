@@ -93,7 +93,7 @@ fn slice_is_well_made(place: &Place<'_>, service: &Value, slice: &Value) -> Resu
     let headless = service["spec"]["clusterIP"] == "None";
     let mut labels = json!({
         "kubernetes.io/service-name": "web",
-        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.pointsman.dev",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
     });
     if headless {
         labels["service.kubernetes.io/headless"] = "".into();

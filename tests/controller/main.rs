@@ -50,6 +50,7 @@ const TRIALS: &[(&str, Work)] = &[
     ("slices: their annotation tells the change that they answer to", slices::trigger_time),
     ("slices: one that is deleted comes back under the same name", slices::same_name_again),
     ("slices: what a foreign hand wrote into one is put right", slices::foreign_edit),
+    ("slices: their endpoints' order is let be", slices::another_order),
     ("slices: a cluster IP's slices are not headless, and a headless one's are", slices::headless_label),
     ("slices: those of others count only for a Service without a selector", slices::hand_made),
     ("services: deleted and made again under the same name", services::made_again),

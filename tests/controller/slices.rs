@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::objects::{pod, service, slice};
 use crate::place::{Place, eventually};
-use crate::text;
+use crate::text::{self, list};
 use crate::world::World;
 
-const OURS: &str = "endpointslice-controller.pointsman.dev";
+const OURS: &str = "endpointslice-controller.k8s.io";
 
 pub fn labels(world: &World) -> Result<()> {
     let place = Place::create(world, "labels")?;
@@ -107,6 +107,30 @@ pub fn foreign_edit(world: &World) -> Result<()> {
         ensure!(writes.iter().all(|line| !line.ends_with("409")), "{edit}: {writes:#?}");
     }
     place.expect_plan("web", Some(&[":8080 | 1"]))
+}
+
+pub fn another_order(world: &World) -> Result<()> {
+    let place = Place::create(world, "another-order")?;
+    place.pods(&[pod(1), pod(2)])?;
+    place.service("web", &Value::Null)?;
+    place.expect_plan("web", Some(&[":8080 | 1 2"]))?;
+    let name = place.only_slice("web")?;
+    place.silence()?;
+    let mark = world.mark()?;
+    // kube-controller-manager's endpoints stand in no order.
+    let mut endpoints: Vec<Value> = list(&place.get("slice", &name)?["endpoints"]).cloned().collect();
+    endpoints.reverse();
+    place.patch("slice", &name, json!({"endpoints": endpoints}))?;
+    place.pods(&[pod(3)])?;
+    place.expect_slices("web", &["IPv4 :8080/TCP | 1:rs 2:rs 3:rs"])?;
+    place.expect_plan("web", Some(&[":8080 | 1 2 3"]))?;
+    let writes = place.writes_since(mark)?;
+    let of_slices: Vec<&String> = writes.iter().filter(|line| line.contains("endpointslices")).collect();
+    ensure!(
+        of_slices == [&format!("patch endpointslices {name}")],
+        "one write, for the third pod: {writes:#?}"
+    );
+    Ok(())
 }
 
 pub fn headless_label(world: &World) -> Result<()> {

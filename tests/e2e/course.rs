@@ -9,7 +9,7 @@ use pointsman_tests::nodes::{Options, Proxy, Slices};
 
 use crate::account::Account;
 use crate::figures::Figures;
-use crate::stages::{cut, deployment, farewell, install, leader, names, reboot, upgrade};
+use crate::stages::{cut, deployment, farewell, handover, install, leader, names, reboot, upgrade};
 use crate::world::{CLIENTS, World};
 
 /// A cluster and what it is for.
@@ -40,6 +40,8 @@ pub enum Stage {
     Cut,
     /// A leader that goes, and one whose node goes.
     Leader,
+    /// The EndpointSlices change hands, to Pointsman and back.
+    Handover,
     /// Uninstalled under connections, and cleaned up.
     Farewell,
 }
@@ -101,7 +103,12 @@ impl Course {
         for stage in Stage::value_variants() {
             // All else rests on it.
             let first = *stage == Stage::Install;
-            if self == Self::KubeProxy && *stage != Stage::Deployment || !first && !wanted.contains(stage) {
+            let elsewhere = match self {
+                Self::Manage => *stage == Stage::Handover,
+                Self::Consume => false,
+                Self::KubeProxy => *stage != Stage::Deployment,
+            };
+            if elsewhere || !first && !wanted.contains(stage) {
                 continue;
             }
             if !first {
@@ -129,6 +136,7 @@ impl Stage {
             Self::Reboot => "A node is switched off and on",
             Self::Cut => "A node is cut off from the API server for a minute",
             Self::Leader => "The leader goes, and then its successor's node",
+            Self::Handover => "The EndpointSlices change hands under continuous connections",
             Self::Farewell => "Uninstalled under continuous connections, and cleaned up",
         }
     }
@@ -148,6 +156,7 @@ impl Stage {
             Self::Reboot => reboot::play(world, account),
             Self::Cut => cut::play(world, account),
             Self::Leader => leader::play(world, account),
+            Self::Handover => handover::play(world, account),
             Self::Farewell => farewell::play(world, account),
         }
     }

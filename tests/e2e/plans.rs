@@ -47,13 +47,15 @@ pub fn version_of(world: &World, service: &str) -> Result<u64> {
     version(plan["metadata"]["resourceVersion"].as_str())
 }
 
-/// Who writes the EndpointSlices of Services with selectors, one entry for each writer.
+/// Who has written the EndpointSlices of Services, one entry for each writer: their label is the same whoever it was.
 pub fn slice_writers(world: &World) -> Result<Vec<String>> {
-    let slices: Vec<Value> = world.list(&["endpointslices", "-A"])?;
-    let labels = slices.iter().map(|slice| &slice["metadata"]["labels"]);
-    let others = labels.filter(|labels| labels["kubernetes.io/service-name"] != "kubernetes");
-    let writer = |labels: &Value| labels["endpointslice.kubernetes.io/managed-by"].to_string();
-    let mut writers: Vec<String> = others.map(writer).collect();
+    let slices: Vec<Value> = world.list(&["endpointslices", "-A", "--show-managed-fields"])?;
+    let is_controlled =
+        |slice: &&Value| slice["metadata"]["labels"]["kubernetes.io/service-name"] != "kubernetes";
+    let entries =
+        slices.iter().filter(is_controlled).filter_map(|slice| slice["metadata"]["managedFields"].as_array());
+    let writer = |entry: &Value| entry["manager"].as_str().unwrap_or_default().to_owned();
+    let mut writers: Vec<String> = entries.flatten().map(writer).collect();
     writers.sort();
     writers.dedup();
     Ok(writers)
@@ -62,8 +64,8 @@ pub fn slice_writers(world: &World) -> Result<Vec<String>> {
 /// The one who should.
 pub fn expected_writer(world: &World) -> &'static str {
     match world.cluster.options().slices {
-        Slices::Manage => r#""endpointslice-controller.pointsman.dev""#,
-        Slices::Consume => r#""endpointslice-controller.k8s.io""#,
+        Slices::Manage => "pointsman-controller",
+        Slices::Consume => "kube-controller-manager",
     }
 }
 

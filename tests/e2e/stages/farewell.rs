@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use pointsman_tests::nodes::{NAMESPACE, Slices};
+use pointsman_tests::nodes::NAMESPACE;
 use pointsman_tests::wait;
 
 use crate::account::Account;
@@ -89,10 +89,6 @@ fn removed(world: &World, account: &mut Account) -> Result<()> {
     let kinds =
         ["nodeproxyplans.pointsman.dev", "serviceproxyplans.pointsman.dev", "proxyprofiles.pointsman.dev"];
     world.cluster.kubectl(&[&["delete", "crd", "--timeout=60s"], &kinds[..]].concat())?;
-    if world.cluster.options().slices == Slices::Manage {
-        let ours = "endpointslice.kubernetes.io/managed-by=endpointslice-controller.pointsman.dev";
-        world.cluster.kubectl(&["delete", "endpointslices", "-A", "-l", ours])?;
-    }
     let in_cluster = "customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
     let of_cluster = world.cluster.kubectl(&["get", in_cluster, "-o", "name"])?;
     let ours: Vec<&str> = of_cluster.lines().filter(|name| name.contains("pointsman")).collect();

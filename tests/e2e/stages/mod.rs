@@ -12,6 +12,7 @@ use crate::clients::{Clients, Count, Through, Way};
 pub mod cut;
 pub mod deployment;
 pub mod farewell;
+pub mod handover;
 pub mod install;
 pub mod leader;
 pub mod names;

@@ -36,20 +36,8 @@ const MIRRORING: &Cause = &Cause {
           selector.",
 };
 
-const MANAGED_BY: &Cause = &Cause {
-    says: "failed: Expected EndpointSlice to have endpointslice.kubernetes.io/managed-by label with endpointslice-controller.k8s.io value, \
-           got endpointslice-controller.pointsman.dev",
-    why: "It asks that the label `endpointslice.kubernetes.io/managed-by` say `endpointslice-controller.k8s.io`, the name of \
-          kube-controller-manager's controller. Pointsman's slices carry its own, so that neither controller takes the other's for its \
-          own.",
-};
-
 /// What is known to fail.
 pub(super) const KNOWN: &[Known] = &[
-    Known {
-        name: "[sig-network] EndpointSlice should create and delete EndpointSlices for a Service with a selector that matches no pods [Conformance]",
-        cause: MANAGED_BY,
-    },
     Known {
         name: "[sig-network] EndpointSliceMirroring should mirror a custom Endpoints resource through create update and delete [Conformance]",
         cause: MIRRORING,
@@ -185,18 +173,6 @@ mod tests {
     #[test]
     fn a_service_that_cannot_be_reached_is_no_lack_of_affinity() {
         let table = [
-            (
-                MANAGED_BY,
-                "Expected EndpointSlice to have endpointslice.kubernetes.io/managed-by label with \
-              endpointslice-controller.k8s.io value, got endpointslice-controller.pointsman.dev",
-                true,
-            ),
-            (
-                MANAGED_BY,
-                "Expected EndpointSlice to have endpointslice.kubernetes.io/managed-by label with \
-              endpointslice-controller.k8s.io value, got ",
-                false,
-            ),
             (
                 MIRRORING,
                 "Did not find matching EndpointSlice for endpointslicemirroring-5688/example-custom-endpoints: \

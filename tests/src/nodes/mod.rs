@@ -26,6 +26,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -94,7 +95,7 @@ pub struct RealCluster {
     // What needs the API server and the networks ends before them.
     nodes: Vec<RealNode>,
     _scheduler: Process,
-    _controllers: Process,
+    controllers: Process,
     control_plane: ControlPlane,
     topology: Topology,
     options: Options,
@@ -118,7 +119,7 @@ impl RealCluster {
         let mut cluster = Self {
             nodes: vec![],
             _scheduler: controllers::start_scheduler(&control_plane, &topology.control_plane)?,
-            _controllers: controllers::start_controllers(&control_plane, &topology.control_plane, theirs)?,
+            controllers: controllers::start_controllers(&control_plane, &topology.control_plane, theirs)?,
             control_plane,
             topology,
             options,
@@ -128,6 +129,16 @@ impl RealCluster {
         let begun = cluster.begin(&archives);
         cluster.explained(begun)?;
         Ok(cluster)
+    }
+
+    /// Starts kube-controller-manager anew, with its controllers of slices or without them; [`RealCluster::install`] follows suit.
+    pub fn leave_slices_to(&mut self, slices: Slices) -> Result<()> {
+        self.options.slices = slices;
+        self.controllers.terminate(Duration::from_secs(10))?;
+        let theirs = slices == Slices::Consume;
+        self.controllers =
+            controllers::start_controllers(&self.control_plane, &self.topology.control_plane, theirs)?;
+        Ok(())
     }
 
     /// Takes it down; an error names what could not be removed.

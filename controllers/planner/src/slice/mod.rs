@@ -1,5 +1,5 @@
 //! Pods → endpoints → packed slices of one Service. It decides which EndpointSlices are created, changed and deleted; it
-//! touches only slices that carry our name as their manager.
+//! touches only slices that name the cluster's EndpointSlice controller as their manager, whoever has written them.
 
 mod endpoints;
 mod labels;
@@ -141,8 +141,7 @@ fn family_changes(
             changes.deletes.extend(slices.iter().copied().cloned());
             continue;
         };
-        let stale =
-            |slice: &Slice| slice.altered || slice.content.labels != *labels || slice.content.ports != *ports;
+        let stale = |slice: &Slice| slice.altered || slice.content.labels != *labels;
         let packed = pack::pack(slices, endpoints, input.max, stale);
         kept += packed.unchanged;
         changes.creates.extend(packed.creates.into_iter().map(|endpoints| content(ports, endpoints)));

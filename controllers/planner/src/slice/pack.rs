@@ -62,8 +62,10 @@ pub fn pack(
     let mut unchanged: Vec<Slot> = Vec::new();
     for &slice in existing {
         let endpoints = keep(slice, &mut desired, max);
-        let as_stored = endpoints.len() == slice.content.endpoints.len()
-            && endpoints.values().zip(&slice.content.endpoints).all(|(wanted, stored)| wanted == stored);
+        let wanted = |stored: &SliceEndpoint| endpoints.get(&EndpointKey::from(stored)) == Some(stored);
+        // Their order is not worth a write: kube-controller-manager's slices, in none, are taken over as they are.
+        let as_stored =
+            endpoints.len() == slice.content.endpoints.len() && slice.content.endpoints.iter().all(wanted);
         let slot = Slot { slice: Arc::clone(slice), endpoints };
         match (as_stored, slot.endpoints.is_empty()) {
             (true, _) if !stale(slice) => unchanged.push(slot),

@@ -245,6 +245,28 @@ fn an_altered_slice_is_restored() {
 }
 
 #[test]
+fn slices_that_say_the_same_in_another_order_are_taken_over_as_they_are() {
+    let web = Service {
+        ports: vec![
+            port("http", 80, TargetPort::Number(number(8080))),
+            port("aux", 81, TargetPort::Number(number(81))),
+        ],
+        ..web()
+    };
+    let mut existing = stand(&web, &pods(5), &[3, 2]);
+    for slice in &mut existing {
+        let content = &mut Arc::make_mut(slice).content;
+        content.endpoints.reverse();
+        content.ports.reverse();
+    }
+    assert_eq!(counts(&slices_for(&web, &pods(5), &existing, 100)), (0, 0, 0));
+    // What changes is written whole, and in order.
+    let plan = slices_for(&web, &pods(6), &existing, 100);
+    let [SliceWrite::Update { content, .. }] = &*plan.writes else { panic!("one update: {plan:?}") };
+    assert!(content.ports.is_sorted() && content.endpoints.is_sorted_by_key(|endpoint| endpoint.address));
+}
+
+#[test]
 fn names_are_made_from_the_service_and_are_free() {
     let name = |existing: &[Arc<Slice>]| match &slices_for(&web(), &pods(1), existing, 100).writes[0] {
         SliceWrite::Create { name, .. } => name.clone(),
