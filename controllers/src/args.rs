@@ -38,6 +38,9 @@ pub struct StatusArgs {
     /// How long to wait for nodes that are not ready
     #[arg(long, value_parser = duration, default_value = "0s", value_name = "DURATION")]
     pub wait: Duration,
+    /// Ask only for nodes with these labels, in the form of kubectl: for those that agents are meant for
+    #[arg(short = 'l', long, value_name = "KEY=VALUE,…")]
+    pub selector: Option<String>,
 }
 
 /// Flags of `run`.
@@ -59,6 +62,7 @@ pub struct RunArgs {
     #[arg(
         long,
         env = "POINTSMAN_HEALTH_ADDRESS",
+        value_parser = listen_address,
         default_value = "0.0.0.0:10266",
         value_name = "ADDRESS:PORT"
     )]
@@ -67,6 +71,7 @@ pub struct RunArgs {
     #[arg(
         long,
         env = "POINTSMAN_METRICS_ADDRESS",
+        value_parser = listen_address,
         default_value = "127.0.0.1:10267",
         value_name = "ADDRESS:PORT"
     )]
@@ -166,8 +171,8 @@ pub struct ProxyArgs {
     /// Least time between two writes to a node's kernel
     #[arg(long, env = "POINTSMAN_MIN_SYNC_PERIOD", value_parser = duration, default_value = "0s", value_name = "DURATION")]
     pub min_sync_period: Duration,
-    /// How often agents read the kernel back and compare it with the plan
-    #[arg(long, env = "POINTSMAN_VERIFY_PERIOD", value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    /// How often agents read the kernel back and compare it with the plan; at least 1s
+    #[arg(long, env = "POINTSMAN_VERIFY_PERIOD", value_parser = verify_period, default_value = "30s", value_name = "DURATION")]
     pub verify_period: Duration,
     /// What agents do about a kernel that differs from the plan
     #[arg(
@@ -277,6 +282,21 @@ fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() || !is_whole || plain > LONGEST { Err(wrong()) } else { Ok(duration) }
 }
 
+/// As `duration`, at least a second: agents read back no more often, and none would mean never and always at once.
+fn verify_period(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    match std::time::Duration::from(period) >= std::time::Duration::from_secs(1) {
+        true => Ok(period),
+        false => Err("at least 1s".to_owned()),
+    }
+}
+
+/// An address to listen on. Port 0 is none: the kernel would choose one, and nobody would know it.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error: std::net::AddrParseError| error.to_string())?;
+    if address.port() == 0 { Err("the port must be 1 to 65535".to_owned()) } else { Ok(address) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,5 +315,24 @@ mod tests {
         {
             assert!(duration(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn values_that_no_program_could_work_with_are_refused_in_words() {
+        let cases = [
+            ("--verify-period=0s", "at least 1s"),
+            ("--verify-period=999ms", "at least 1s"),
+            ("--verify-period=9000h", "at most 8760h"),
+            ("--min-sync-period=0.5ms", "whole milliseconds"),
+            ("--health-address=0.0.0.0:0", "the port must be 1 to 65535"),
+            ("--metrics-address=[::1]:0", "the port must be 1 to 65535"),
+            ("--metrics-address=here:80", "invalid socket address"),
+        ];
+        for (flag, expected) in cases {
+            let message = Cli::try_parse_from(["pointsman-controller", "run", flag]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{flag}: {message}");
+        }
+        let good = ["--verify-period=1s", "--min-sync-period=0s", "--health-address=[::]:65535"];
+        Cli::try_parse_from(["pointsman-controller", "run"].into_iter().chain(good)).unwrap();
     }
 }

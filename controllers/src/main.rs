@@ -17,6 +17,9 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
 fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let policy = settings::policy(&args.proxy);
     let settings = settings::settings(&args.proxy)?;
+    for remark in settings::remarks(&settings) {
+        eprintln!("note: {remark}");
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let node = args.node.as_deref();
     offline::print_plans(&args.files, node, policy, &settings, &mut out, &mut io::stderr().lock())?;

@@ -1,5 +1,6 @@
 //! Metrics, in OpenMetrics text. Names of the EndpointSlice controller are kept where the meaning is the same.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -79,6 +80,17 @@ struct SyncResult {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// Not `node`: Prometheus gives that label to every series, for where its program runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Silent {
+    silent_node: String,
+}
+
 /// All metrics.
 pub struct Metrics {
     writes: Family<Write, Counter>,
@@ -87,12 +99,12 @@ pub struct Metrics {
     syncs: Family<SyncResult, Counter>,
     watch_errors: Family<Kind, Counter>,
     objects: Family<Kind, Gauge>,
+    refused: Family<Reason, Gauge>,
+    silent_agents: Family<Silent, Gauge>,
     /// Services and Nodes that wait for their turn, for an answer or for their next try.
     pub pending: Gauge,
     /// Services and Nodes whose last write failed, other than by coming too late.
     pub failing: Gauge,
-    /// Nodes whose plan says that their agent does not live.
-    pub silent_agents: Gauge,
     /// 1 while this replica leads.
     pub leader: Gauge,
     /// Seconds from becoming leader until nothing was left to be written for the first time.
@@ -114,9 +126,10 @@ impl Metrics {
             syncs: Family::default(),
             watch_errors: Family::default(),
             objects: Family::default(),
+            refused: Family::default(),
+            silent_agents: Family::default(),
             pending: Gauge::default(),
             failing: Gauge::default(),
-            silent_agents: Gauge::default(),
             leader: Gauge::default(),
             first_pass_seconds: Gauge::default(),
             num_endpoint_slices: Gauge::default(),
@@ -136,8 +149,9 @@ impl Metrics {
         own.register("pending", "Services and Nodes that are not settled", self.pending.clone());
         let failing = "Services and Nodes whose last write failed, other than by coming too late";
         own.register("failing", failing, self.failing.clone());
-        let silent = "Nodes whose agent has not been heard of for ten minutes";
-        own.register("silent_agents", silent, self.silent_agents.clone());
+        let silent = "1 for each node whose agent was heard of once, and not for ten minutes";
+        own.register("agent_silent", silent, self.silent_agents.clone());
+        own.register("refused", "Entries of Services that are refused now, by reason", self.refused.clone());
         own.register("leader", "1 while this replica leads", self.leader.clone());
         own.register(
             "first_pass_seconds",
@@ -179,5 +193,20 @@ impl Metrics {
     /// So many objects of `kind` are known.
     pub fn known(&self, kind: &'static str, count: usize) {
         self.objects.get_or_create(&Kind { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// So many entries are refused for this reason.
+    pub fn refused(&self, reason: &'static str, count: u64) {
+        self.refused.get_or_create(&Reason { reason }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The agents of these nodes are silent, those of `before` were.
+    pub fn silent(&self, before: &BTreeSet<String>, now: &BTreeSet<String>) {
+        for node in before.difference(now) {
+            self.silent_agents.remove(&Silent { silent_node: node.clone() });
+        }
+        for node in now {
+            self.silent_agents.get_or_create(&Silent { silent_node: node.clone() }).set(1);
+        }
     }
 }

@@ -43,6 +43,9 @@ pub enum RunError {
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
     telemetry::init(args.log_format, &args.log_level)?;
     let settings = settings::settings(&args.proxy)?;
+    for remark in settings::remarks(&settings) {
+        tracing::info!("{remark}");
+    }
     let policy = settings::policy(&args.proxy);
     let manage = policy.manage_slices;
     let kubeconfig = args.kubeconfig.as_deref();

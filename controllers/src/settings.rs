@@ -18,6 +18,9 @@ pub enum FlagError {
     /// A flag goes with another value of another flag.
     #[error("{0} goes with --detect-local-mode={1} only")]
     GoesWith(&'static str, &'static str),
+    /// No range is of a family that is proxied.
+    #[error("--cluster-cidrs={0} has no range of a family in --ip-families={1}")]
+    NoSuchFamily(String, String),
     /// An interface name that Linux would not take.
     #[error("--pod-interface={0:?} is no interface name: 1 to 15 letters, digits and the signs _ . : @ -")]
     Interface(String),
@@ -68,6 +71,8 @@ pub fn settings(args: &ProxyArgs) -> Result<ProxySettings, FlagError> {
         status_period: None,
         drift: (args.drift == DriftArg::Observe).then_some(DriftPolicy::Observe),
     };
+    let detect_local = detect_local(args)?;
+    check_families(&families, &detect_local)?;
     Ok(ProxySettings {
         mode: Some(match args.mode {
             ModeArg::Nftables => Mode::Nftables,
@@ -75,7 +80,7 @@ pub fn settings(args: &ProxyArgs) -> Result<ProxySettings, FlagError> {
             ModeArg::Ipvs => Mode::Ipvs,
         }),
         ip_families: Some(families),
-        detect_local: Some(detect_local(args)?),
+        detect_local: Some(detect_local),
         masquerade: Some(masquerade).filter(|masquerade| *masquerade != Masquerade::default()),
         node_port_addresses: node_port_addresses(&args.node_port_addresses)?,
         nftables: (!args.table_owner).then_some(NftablesSettings { table_owner: Some(false) }),
@@ -116,6 +121,38 @@ fn detect_local(args: &ProxyArgs) -> Result<DetectLocal, FlagError> {
     cluster_cidrs.sort();
     cluster_cidrs.dedup();
     Ok(DetectLocal { mode, cluster_cidrs, interface: args.pod_interface.clone() })
+}
+
+/// What works, and is perhaps not what was meant, in sentences. A cluster of one family need not name it: both are proxied by default.
+pub fn remarks(settings: &ProxySettings) -> Vec<String> {
+    let families = settings.ip_families.iter().flatten();
+    let Some(detect) = &settings.detect_local else { return Vec::new() };
+    let bare = families.filter(|&&family| lacks_range(detect, family));
+    bare.map(|family| {
+        format!(
+            "--cluster-cidrs has no {family:?} range: traffic to cluster IPs of that family is not masqueraded, as with \
+             --detect-local-mode=None"
+        )
+    })
+    .collect()
+}
+
+fn lacks_range(detect: &DetectLocal, family: IpFamily) -> bool {
+    let is_of = |range: &IpNet| match range {
+        IpNet::V4(_) => family == IpFamily::IPv4,
+        IpNet::V6(_) => family == IpFamily::IPv6,
+    };
+    detect.mode == DetectLocalMode::ClusterCIDR && !detect.cluster_cidrs.iter().any(is_of)
+}
+
+/// Ranges of the other family alone are a mistake, as kube-proxy has it too.
+fn check_families(families: &[IpFamily], detect: &DetectLocal) -> Result<(), FlagError> {
+    if families.iter().any(|&family| !lacks_range(detect, family)) {
+        return Ok(());
+    }
+    let ranges: Vec<String> = detect.cluster_cidrs.iter().map(IpNet::to_string).collect();
+    let families: Vec<String> = families.iter().map(|family| format!("{family:?}")).collect();
+    Err(FlagError::NoSuchFamily(ranges.join(","), families.join(",")))
 }
 
 fn is_interface(name: &str) -> bool {

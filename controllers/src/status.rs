@@ -56,7 +56,7 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), StatusError> {
     let (client, address) = connect::client(args.kubeconfig.as_deref(), ANSWER_LIMIT).await?;
     let until = Instant::now() + Duration::from(args.wait);
     loop {
-        let found = look(&client, &address).await;
+        let found = look(&client, &address, args.selector.as_deref()).await;
         let is_last = Instant::now() + PAUSE >= until;
         match found {
             Ok(lines) if is_last || all_ready(&lines) => return Ok((table(&lines), all_ready(&lines))),
@@ -66,19 +66,25 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), StatusError> {
     }
 }
 
-async fn look(client: &Client, address: &str) -> Result<Vec<Line>, StatusError> {
-    let nodes = list::<Node>(client, "Nodes", address).await?;
-    let plans = list::<NodeProxyPlan>(client, "NodeProxyPlans", address).await?;
+async fn look(client: &Client, address: &str, selector: Option<&str>) -> Result<Vec<Line>, StatusError> {
+    let of_nodes =
+        selector.map_or_else(ListParams::default, |selector| ListParams::default().labels(selector));
+    let nodes = list::<Node>(client, "Nodes", address, &of_nodes).await?;
+    let plans = list::<NodeProxyPlan>(client, "NodeProxyPlans", address, &ListParams::default()).await?;
     Ok(lines(&nodes, plans))
 }
 
-async fn list<K>(client: &Client, what: &'static str, address: &str) -> Result<Vec<K>, StatusError>
+async fn list<K>(
+    client: &Client,
+    what: &'static str,
+    address: &str,
+    params: &ListParams,
+) -> Result<Vec<K>, StatusError>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
     let failed = |why: String| StatusError::List(what, address.to_owned(), why);
-    let params = ListParams::default();
-    let answer = tokio::time::timeout(ANSWER_LIMIT, Api::<K>::all(client.clone()).list(&params)).await;
+    let answer = tokio::time::timeout(ANSWER_LIMIT, Api::<K>::all(client.clone()).list(params)).await;
     let list = answer.map_err(|_| failed(format!("no answer within {ANSWER_LIMIT:?}")))?;
     Ok(list.map_err(|error| failed(reason::of(&error)))?.items)
 }

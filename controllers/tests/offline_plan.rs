@@ -158,6 +158,10 @@ fn flags_that_contradict_one_another_are_refused_in_a_sentence() {
             "--cluster-cidrs goes with --detect-local-mode=ClusterCIDR only",
         ),
         (
+            &["--detect-local-mode=ClusterCIDR", "--cluster-cidrs=10.0.0.0/8", "--ip-families=IPv6"],
+            "--cluster-cidrs=10.0.0.0/8 has no range of a family in --ip-families=IPv6",
+        ),
+        (
             &["--detect-local-mode", "BridgeInterface"],
             "--detect-local-mode=BridgeInterface needs --pod-interface",
         ),
@@ -184,6 +188,29 @@ fn flags_that_contradict_one_another_are_refused_in_a_sentence() {
 }
 
 #[test]
+fn a_family_that_is_proxied_and_has_no_range_is_told_of() {
+    let by_range = ["--detect-local-mode=ClusterCIDR", "--cluster-cidrs"];
+    let cases: [(&str, &[&str]); 5] = [
+        ("10.0.0.0/8,fd00::/64", &[]),
+        ("10.0.0.0/8 --ip-families=IPv4", &[]),
+        ("10.0.0.0/8,fd00::/64 --ip-families=IPv6", &[]),
+        ("10.0.0.0/8", &["IPv6"]),
+        ("fd00::/64", &["IPv4"]),
+    ];
+    for (ranges, bare) in cases {
+        let flags: Vec<&str> = by_range.into_iter().chain(ranges.split(' ')).collect();
+        let told = settings::remarks(&settings::settings(&args(&flags).proxy).unwrap());
+        let expected = |family: &&str| format!("--cluster-cidrs has no {family} range: ");
+        assert_eq!(told.len(), bare.len(), "{ranges}: {told:?}");
+        assert!(
+            told.iter().zip(bare.iter().map(expected)).all(|(told, so)| told.starts_with(&so)),
+            "{told:?}"
+        );
+    }
+    assert!(settings::remarks(&settings::settings(&args(&[]).proxy).unwrap()).is_empty(), "by default");
+}
+
+#[test]
 fn defaults_are_left_out_of_the_settings_but_for_what_everybody_wants_to_see() {
     let json =
         |flags: &[&str]| serde_json::to_value(settings::settings(&args(flags).proxy).unwrap()).unwrap();
@@ -191,12 +218,12 @@ fn defaults_are_left_out_of_the_settings_but_for_what_everybody_wants_to_see() {
         "mode": "nftables", "ipFamilies": ["IPv4", "IPv6"], "detectLocal": {"mode": "NodeCIDR"},
     });
     assert_eq!(json(&[]), seen);
-    let flags = "--mode iptables --ip-families IPv6 --detect-local-mode ClusterCIDR --cluster-cidrs 10.1.2.3/16 \
+    let flags = "--mode iptables --ip-families IPv6 --detect-local-mode ClusterCIDR --cluster-cidrs fd00:1::5/64 \
                  --masquerade-bit 3 --masquerade-all --node-port-addresses 192.0.2.0/24 --proxy-name p \
                  --table-owner false --min-sync-period 500ms --verify-period 1m --drift observe";
     let all = serde_json::json!({
         "mode": "iptables", "ipFamilies": ["IPv6"],
-        "detectLocal": {"mode": "ClusterCIDR", "clusterCIDRs": ["10.1.0.0/16"]},
+        "detectLocal": {"mode": "ClusterCIDR", "clusterCIDRs": ["fd00:1::/64"]},
         "masquerade": {"bit": 3, "all": true},
         "nodePortAddresses": {"type": "CIDRs", "cidrs": ["192.0.2.0/24"]},
         "nftables": {"tableOwner": false}, "proxyName": "p",

@@ -57,12 +57,19 @@ pub struct RunArgs {
     #[arg(long, env = "POINTSMAN_STATUS_FILE", value_name = "FILE")]
     pub status_file: Option<PathBuf>,
     /// Serve /healthz, /livez and /readyz here
-    #[arg(long, env = "POINTSMAN_HEALTH_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:10256")]
+    #[arg(
+        long,
+        env = "POINTSMAN_HEALTH_ADDRESS",
+        value_parser = listen_address,
+        value_name = "IP:PORT",
+        default_value = "0.0.0.0:10256"
+    )]
     pub health_address: SocketAddr,
     /// Serve /metrics and /proxyMode here
     #[arg(
         long,
         env = "POINTSMAN_METRICS_ADDRESS",
+        value_parser = listen_address,
         value_name = "IP:PORT",
         default_value = "127.0.0.1:10249"
     )]
@@ -135,6 +142,12 @@ fn family(text: &str) -> Result<IpFamily, String> {
     }
 }
 
+/// An address to listen on. Port 0 is none: the kernel would choose one, and nobody would know it.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error: std::net::AddrParseError| error.to_string())?;
+    if address.port() == 0 { Err("the port must be 1 to 65535".to_owned()) } else { Ok(address) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -148,7 +161,7 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_in_words() {
-        let cases: [(&[&str], &str); 7] = [
+        let cases: [(&[&str], &str); 9] = [
             (&["explain", "10.0.0.1"], "expected IP:PORT/PROTOCOL"),
             (&["explain", "10.0.0.1:80/icmp"], "expected tcp, udp or sctp"),
             (&["explain", "fd00::1:80/tcp"], "expected IP:PORT/PROTOCOL"),
@@ -158,6 +171,8 @@ mod tests {
             ),
             (&["render", "--family", "ipx"], "expected IPv4 or IPv6"),
             (&["run", "--health-address", "here"], "invalid socket address"),
+            (&["run", "--health-address", "0.0.0.0:0"], "the port must be 1 to 65535"),
+            (&["run", "--metrics-address", "[::1]:0"], "the port must be 1 to 65535"),
             (
                 &["run", "--plan-dir", "plans", "--kubeconfig", "config"],
                 "cannot be used with '--kubeconfig <FILE>'",

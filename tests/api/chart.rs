@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use pointsman_tests::privilege::{Needs, trial};
 use serde_json::{Value, json};
 
-use crate::chart_values::knows_its_flags;
+use crate::chart_sets::knows_its_flags;
 use crate::request::get;
 use crate::suite::{Suite, Who};
 

@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kube::api::{Api, Patch, PatchParams};
 use libtest_mimic::Trial;
+use pointsman_crds::NodeProxyPlan;
 use pointsman_tests::chart::Chart;
 use pointsman_tests::cluster::Cluster;
 use pointsman_tests::command::{Outcome, run};
@@ -21,6 +23,8 @@ use serde_json::{Value, json};
 use crate::samples;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// The controller looks at its gauges every five seconds.
+const LOOKED_ROUND: Duration = Duration::from_secs(7);
 /// Where the agent serves metrics, and where the harness lets its first controller do so.
 const AGENT: u16 = 10249;
 const CONTROLLER: u16 = 10279;
@@ -147,7 +151,7 @@ fn programs() -> Result<()> {
     let _controller = cluster.start_controller(1, &[])?;
     let _agent = cluster.start_agent(0, &[])?;
     let node = cluster.topology.nodes[0].name.clone();
-    let ready = tell_status(&cluster, "60s")?;
+    let ready = tell_status(&cluster, "60s", &[])?;
     ensure!(ready.status.success(), "{}{}", ready.stdout, ready.stderr);
     let line = ready.stdout.lines().find(|line| line.starts_with(&node)).context("a line of the node")?;
     ensure!(line.contains("True") && line.contains("nftables") && line.contains("Programmed"), "{line}");
@@ -159,46 +163,69 @@ fn programs() -> Result<()> {
         found.extend(served(&metrics));
         Ok(metrics.contains("pointsman_controller_writes_total{"))
     })?;
+    let lonely = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "lonely"}});
+    cluster.control_plane.apply(&lonely.to_string())?;
+    let told = tell_status(&cluster, "0s", &[])?;
+    ensure!(!told.status.success(), "a node without an agent passes: {}", told.stdout);
+    ensure!(told.stdout.contains("1 of 2 nodes carry their plan"), "{}", told.stdout);
+    ensure!(told.stderr.contains("not every node carries its plan"), "{}", told.stderr);
+    let own = tell_status(&cluster, "0s", &["--selector", &format!("kubernetes.io/hostname={node}")])?;
+    ensure!(
+        own.status.success() && own.stdout.ends_with("1 of 1 nodes carry their plan\n"),
+        "{}",
+        own.stdout
+    );
+    found.extend(served(&an_agent_falls_silent(&cluster, "lonely")?));
     for file in [ALERTS, DASHBOARD] {
         let wanted = named(&read(file)?);
         ensure!(wanted.len() > 5, "{file} names next to no metrics");
         let missing: Vec<&String> = wanted.difference(&found).collect();
         ensure!(missing.is_empty(), "{file} names {missing:?}, which no program serves");
     }
-
-    let lonely = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "lonely"}});
-    cluster.control_plane.apply(&lonely.to_string())?;
-    let told = tell_status(&cluster, "0s")?;
-    ensure!(!told.status.success(), "a node without an agent passes: {}", told.stdout);
-    ensure!(told.stdout.contains("1 of 2 nodes carry their plan"), "{}", told.stdout);
-    ensure!(told.stderr.contains("not every node carries its plan"), "{}", told.stderr);
-    an_agent_falls_silent(&cluster, "lonely")
-}
-
-/// The controller's own word, put into its mouth: to hear it of itself takes ten minutes.
-fn an_agent_falls_silent(cluster: &Cluster, node: &str) -> Result<()> {
-    let silent = || scrape(&cluster.topology.control_plane, CONTROLLER);
-    ensure!(silent()?.contains("pointsman_controller_silent_agents 0\n"), "an agent is silent already");
-    let control_plane = &cluster.control_plane;
-    let token = control_plane.create_token("pointsman-system", "pointsman-controller", None)?;
-    let kubeconfig = control_plane.kubeconfig_for("forger", &token)?;
-    let mut dead = samples::condition("AgentAlive", "HeartbeatMissed", "");
-    dead["status"] = json!("False");
-    let dead = json!({"status": {"conditions": [dead]}});
-    let patch = ["patch", "npp", node, "--subresource=status", "--type=merge", "-p", &dead.to_string()];
-    control_plane.kubectl_outcome(&kubeconfig, &patch, "")?.success()?;
-    wait::until("the silent agent to be counted", LIMIT, || {
-        Ok(silent()?.contains("pointsman_controller_silent_agents 1\n"))
-    })?;
-    let told = tell_status(cluster, "0s")?;
-    ensure!(told.stdout.contains("HeartbeatMissed"), "{}", told.stdout);
     Ok(())
 }
 
-fn tell_status(cluster: &Cluster, wait: &str) -> Result<Outcome> {
+/// The controller's own word and an agent's heartbeat, put into their mouths: to hear it of itself takes ten minutes. Gives the metrics that
+/// tell of it.
+fn an_agent_falls_silent(cluster: &Cluster, node: &str) -> Result<String> {
+    const SERIES: &str = "pointsman_controller_agent_silent{";
+    let metrics = || scrape(&cluster.topology.control_plane, CONTROLLER);
+    let mut dead = samples::condition("AgentAlive", "HeartbeatMissed", "");
+    dead["status"] = json!("False");
+    forge(cluster, "pointsman-controller", None, node, &json!({"conditions": [dead]}))?;
+    let told = tell_status(cluster, "0s", &[])?;
+    ensure!(told.stdout.contains("HeartbeatMissed"), "{}", told.stdout);
+    // Longer than the controller takes to look round once.
+    std::thread::sleep(LOOKED_ROUND);
+    ensure!(!metrics()?.contains(SERIES), "an agent that nobody ever heard of is silent");
+    let agent =
+        json!({"version": "0.1.0", "kernel": "6.18.0", "bootID": "0a", "heartbeat": "2026-01-02T03:04:05Z"});
+    forge(cluster, "pointsman-agent", Some(node), node, &json!({"agent": agent}))?;
+    let silent = format!("{SERIES}silent_node=\"{node}\"}} 1\n");
+    wait::until("the silent agent to be told of", LIMIT, || Ok(metrics()?.contains(&silent)))?;
+    let told = metrics()?;
+    ensure!(told.matches(SERIES).count() == 1, "the other one lives: {told}");
+    cluster.control_plane.kubectl(&["delete", "node", node])?;
+    wait::until("the node to be forgotten", LIMIT, || Ok(!metrics()?.contains(SERIES)))?;
+    Ok(told)
+}
+
+/// Writes into the status of a node's plan as this account, whose token may be bound to a node.
+fn forge(cluster: &Cluster, account: &str, bound: Option<&str>, node: &str, status: &Value) -> Result<()> {
+    let token = cluster.control_plane.create_token("pointsman-system", account, bound)?;
+    let forger = cluster.control_plane.kubeconfig_for("forger", &token)?;
+    let patch = Patch::Merge(json!({ "status": status }));
+    cluster.control_plane.with_client(&forger, async |client| {
+        let plans = Api::<NodeProxyPlan>::all(client);
+        plans.patch_status(node, &PatchParams::default(), &patch).await.context(account.to_owned())?;
+        Ok(())
+    })
+}
+
+fn tell_status(cluster: &Cluster, wait: &str, flags: &[&str]) -> Result<Outcome> {
     let mut command = cluster.topology.control_plane.command(own_binary("pointsman-controller")?);
     let admin = cluster.control_plane.admin();
-    run(command.args(["status", "--wait", wait, "--kubeconfig"]).arg(admin))
+    run(command.args(["status", "--wait", wait]).args(flags).arg("--kubeconfig").arg(admin))
 }
 
 fn scrape(netns: &Netns, port: u16) -> Result<String> {

@@ -41,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
     vec![trial("chart: a release from its installation to its end", Needs::Nothing, || {
         let release = Release { control_plane: ControlPlane::start()? };
         release.auto_needs_cluster_info().context("k8sServiceHost=auto without cluster-info")?;
+        crate::chart_sets::are_taken(&release.control_plane).context("sets of values")?;
         release.is_installed().context("install")?;
         release.is_tested_by_a_pod().context("hooks")?;
         release.upgrades_with_its_kinds().context("upgrade")?;
@@ -134,7 +135,7 @@ impl Release {
         }
         let pod = hooks.iter().find(|hook| hook["kind"] == "Pod").context("a Pod")?;
         ensure!(pod["spec"]["hostNetwork"].is_null(), "it would not ask by the Service: {pod}");
-        crate::chart_values::knows_its_flags(&pod["spec"]["containers"][0])?;
+        crate::chart_sets::knows_its_flags(&pod["spec"]["containers"][0])?;
         let manifests = hooks.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
         let arguments = ["create", "--dry-run=server", "-f", "-"];
         let admin = self.control_plane.admin();
@@ -241,7 +242,8 @@ impl Release {
     }
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder with everything in it into one that exists.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -11,9 +11,12 @@ mod allowed;
 mod bad_objects;
 mod chart;
 mod chart_monitoring;
+mod chart_refusals;
 mod chart_release;
+mod chart_sets;
 mod chart_values;
 mod forbidden;
+mod gitops;
 mod good_objects;
 mod reading;
 mod request;
@@ -31,8 +34,11 @@ fn main() -> Result<ExitCode> {
         allowed::trials(&suite),
         chart::trials(&suite),
         chart_values::trials(),
+        chart_sets::trials(),
+        chart_refusals::trials(),
         chart_release::trials(),
         chart_monitoring::trials(),
+        gitops::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, tables.into_iter().flatten().collect());
     // Not by `exit`, which would leave the control plane's folder behind.

@@ -21,6 +21,7 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 pub struct Controller {
     process: Process,
     health: u16,
+    metrics: u16,
 }
 
 impl Controller {
@@ -46,7 +47,7 @@ impl Controller {
             .args(world.flags().iter().filter(|flag| !is_given(flag)))
             .args(flags)
             .start(world.control_plane.folder())?;
-        Ok(Self { process, health })
+        Ok(Self { process, health, metrics })
     }
 
     /// What `/readyz` answers, status and text; nothing while nobody listens.
@@ -54,10 +55,16 @@ impl Controller {
         ask(self.health, "/readyz")
     }
 
+    /// The value of a series of its metrics, by the series' name and labels as `/metrics` has them.
+    pub fn metric(&self, series: &str) -> Option<i64> {
+        let (_, text) = ask(self.metrics, "/metrics").filter(|(code, _)| *code == 200)?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
     /// Waits until `/readyz` says these words.
     pub fn wait_for(&mut self, words: &str) -> Result<(u16, String)> {
         let mut last = None;
-        let Self { process, health } = self;
+        let Self { process, health, .. } = self;
         wait::for_value(&format!("/readyz to say {words:?}"), LEAD_LIMIT, || {
             process.still_runs()?;
             last = ask(*health, "/readyz");

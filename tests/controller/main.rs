@@ -81,6 +81,7 @@ const ALONE: &[(&str, AloneWork)] = &[
     ("lease: a leader that died with its clock ahead is succeeded after the same time", lease::clock_ahead),
     ("lease: a leader that lives with its clock behind is left alone", lease::clock_behind),
     ("nodes: above 500 of them each plan has another status period, written once", nodes::crowd),
+    ("refused: what is refused now is counted by reason", refused::counted),
     ("consume: plans are made from others' slices, and no slice is written", consume::only_plans),
     ("stalled: kinds of another version stop all writing until they are healed", stalled::until_healed),
 ];

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::binary::Controller;
 use crate::objects::slice;
 use crate::place::{Place, eventually};
 use crate::request::{create, delete, merge};
 use crate::text::{list, text};
 use crate::world::World;
+
+/// The controller looks at its gauges every five seconds.
+const LOOKED_ROUND: Duration = Duration::from_secs(7);
 
 pub fn endpoints(world: &World) -> Result<()> {
     let place = Place::create(world, "refused")?;
@@ -81,6 +85,40 @@ pub fn conflict(world: &World) -> Result<()> {
     place.delete("service", "older")?;
     expect_external(&place, "a-younger", &json!(["192.0.2.50"]))?;
     expect_refused(&place, "a-younger", &Value::Null)
+}
+
+/// What is refused now is counted by reason, by whoever leads; what no longer is refused no longer counts.
+pub fn counted(world: &World, controller: Controller) -> Result<Controller> {
+    let count = |controller: &Controller, reason: &str| {
+        controller.metric(&format!("pointsman_controller_refused{{reason=\"{reason}\"}}"))
+    };
+    let counts = |controller: &Controller| {
+        Ok([
+            count(controller, "ExternalIpNotAllowed"),
+            count(controller, "FrontendConflict"),
+            count(controller, "Unlisted"),
+        ])
+    };
+    // Other trials may have left something, and only just now.
+    std::thread::sleep(LOOKED_ROUND);
+    let [Some(external), Some(conflict), Some(unlisted)] = counts(&controller)? else {
+        bail!("nothing is counted")
+    };
+    let before = [external, conflict, unlisted];
+    let and = |more: [i64; 3]| [0, 1, 2].map(|place| Some(before[place] + more[place]));
+    let place = Place::create(world, "counted")?;
+    let foreign: Vec<String> = (0..40).map(|number| format!("198.51.100.{}", 100 + number)).collect();
+    place.service("many", &json!({"externalIPs": foreign}))?;
+    place.service("few", &json!({"externalIPs": ["198.51.100.7", "192.0.2.60"]}))?;
+    eventually("all that is refused to count", &and([33, 0, 8]), || counts(&controller))?;
+    controller.stop()?;
+    let controller = Controller::leading(world, &[])?;
+    eventually("its successor to say the same", &and([33, 0, 8]), || counts(&controller))?;
+    place.delete("service", "many")?;
+    eventually("what is gone not to count", &and([1, 0, 0]), || counts(&controller))?;
+    place.patch("service", "few", json!({"spec": {"externalIPs": null}}))?;
+    eventually("nothing of these to count", &and([0, 0, 0]), || counts(&controller))?;
+    Ok(controller)
 }
 
 /// The API server takes no slice here for a while: it is told, tried again with longer and longer pauses, and made good at last. A quota

@@ -16,6 +16,7 @@ pub struct Chart {
     release: String,
     namespace: String,
     values: Vec<(String, String)>,
+    json: Vec<(String, String)>,
     files: Vec<PathBuf>,
 }
 
@@ -32,6 +33,7 @@ impl Chart {
             release: "pointsman".into(),
             namespace: "pointsman-system".into(),
             values: vec![],
+            json: vec![],
             files: vec![],
         }
     }
@@ -40,6 +42,17 @@ impl Chart {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.values.push((name.into(), value.into()));
         self
+    }
+
+    /// Sets one value to what JSON says, as helm's `--set-json` does.
+    pub fn set_json(mut self, name: &str, json: &str) -> Self {
+        self.json.push((name.into(), json.into()));
+        self
+    }
+
+    /// As another release, in another namespace.
+    pub fn release(self, release: &str, namespace: &str) -> Self {
+        Self { release: release.into(), namespace: namespace.into(), ..self }
     }
 
     /// Takes values from a file, as helm's `--values` does; those that are set stand above them.
@@ -54,6 +67,7 @@ impl Chart {
             vec![self.path.display().to_string(), "--namespace".into(), self.namespace.clone()];
         arguments.extend(self.files.iter().map(|file| format!("--values={}", file.display())));
         arguments.extend(self.values.iter().map(|(name, value)| format!("--set={name}={value}")));
+        arguments.extend(self.json.iter().map(|(name, json)| format!("--set-json={name}={json}")));
         arguments
     }
 
@@ -64,8 +78,17 @@ impl Chart {
 
     /// The rendered manifests as YAML, without those of `helm test`. It needs no cluster.
     pub fn render(&self) -> Result<String> {
+        self.template(&["--skip-tests"])
+    }
+
+    /// The rendered manifests with those of `helm test`.
+    pub fn render_with_tests(&self) -> Result<String> {
+        self.template(&[])
+    }
+
+    fn template(&self, flags: &[&str]) -> Result<String> {
         let mut command = Command::new(Tool::Helm.path()?);
-        command.args(["template", &self.release, "--skip-tests"]).args(self.arguments());
+        command.args(["template", &self.release]).args(flags).args(self.arguments());
         run(&mut command)?.success()
     }
 

@@ -4,31 +4,42 @@ app.kubernetes.io/name: pointsman
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* The labels of everything in the release. */}}
+{{/*
+The labels of everything in the release, with more of one object's own: (list . (dict "a" "b")). They are merged before they are printed:
+YAML has each key once.
+*/}}
 {{- define "pointsman.labels" -}}
-app.kubernetes.io/name: pointsman
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $root := index . 0 -}}
+{{- $own := dict "app.kubernetes.io/name" "pointsman"
+  "app.kubernetes.io/instance" $root.Release.Name
+  "app.kubernetes.io/version" (include "pointsman.labelValue" $root.Chart.AppVersion)
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | include "pointsman.labelValue") -}}
+{{- toYaml (merge $own (index . 1) ($root.Values.commonLabels | default dict)) -}}
 {{- end }}
 
-{{/* The metadata of an object without a namespace: (list . "name"). Labels stand last: a line of labels can follow. */}}
+{{/* A version as a label can have it: what builds it from a revision (0.1.0+3f2c1d) writes a sign that labels do not take. */}}
+{{- define "pointsman.labelValue" -}}
+{{- . | replace "+" "_" | trunc 63 | trimSuffix "-" | trimSuffix "_" | trimSuffix "." -}}
+{{- end }}
+
+{{/*
+The metadata of an object without a namespace: (list . "name"), and a third that has labels and annotations of its own if it has any:
+(list . "name" (dict "labels" (dict "a" "b") "annotations" (dict "c" "d"))).
+*/}}
 {{- define "pointsman.clusterMetadata" -}}
 {{- $root := index . 0 -}}
+{{- $more := gt (len .) 2 | ternary (last .) nil | default dict -}}
 name: {{ index . 1 }}
-{{- with $root.Values.commonAnnotations }}
+{{- with merge (dict) ($more.annotations | default dict) ($root.Values.commonAnnotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
-labels: {{- include "pointsman.labels" $root | nindent 2 }}
+labels: {{- include "pointsman.labels" (list $root ($more.labels | default dict)) | nindent 2 }}
 {{- end }}
 
-{{/* The metadata of an object in the release's namespace: (list . "name"). */}}
+{{/* The metadata of an object in the release's namespace, told as above. */}}
 {{- define "pointsman.metadata" -}}
-namespace: {{ (index . 0).Release.Namespace }}
+namespace: {{ (index . 0).Release.Namespace | quote }}
 {{ include "pointsman.clusterMetadata" . }}
 {{- end }}
 
@@ -36,12 +47,8 @@ namespace: {{ (index . 0).Release.Namespace }}
 {{- define "pointsman.podMetadata" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
-labels:
-  {{- include "pointsman.selector" . | nindent 2 }}
-  app.kubernetes.io/instance: {{ $root.Release.Name }}
-  {{- with merge (dict) $values.podLabels $root.Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+{{- $own := include "pointsman.selector" . | fromYaml | merge (dict "app.kubernetes.io/instance" $root.Release.Name) -}}
+labels: {{- merge $own ($values.podLabels | default dict) ($root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
 {{- with $values.podAnnotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}

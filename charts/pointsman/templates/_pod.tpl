@@ -3,14 +3,19 @@ What both programs' pods have in common: (list . .Values.agent). They come up be
 DNS do.
 */}}
 {{- define "pointsman.pod" -}}
-{{- $root := index . 0 -}}
-{{- $values := index . 1 -}}
 hostNetwork: true
 dnsPolicy: Default
 # The addresses of all Services in the environment would be of no use to them.
 enableServiceLinks: false
+{{- include "pointsman.placement" . }}
+{{- end }}
+
+{{/* Where a pod goes and what pulls its image, each on a new line: (list . .Values.agent). */}}
+{{- define "pointsman.placement" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -41,10 +46,10 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- define "pointsman.flags" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
-- --health-address={{ $values.healthAddress }}
-- --metrics-address={{ $values.metricsAddress }}
-- --log-format={{ $root.Values.logFormat }}
-- {{ printf "--log-level=%s" $root.Values.logLevel | quote }}
+- "--health-address={{ $values.healthAddress }}"
+- "--metrics-address={{ $values.metricsAddress }}"
+- "--log-format={{ $root.Values.logFormat }}"
+- "--log-level={{ $root.Values.logLevel }}"
 {{- end }}
 
 {{/* Where the API server answers, as kubelet's own variables say it, which these override. */}}
@@ -85,7 +90,7 @@ port: {{ .Values.k8sServicePort | default "443" | toString | quote }}
 {{- define "pointsman.check" -}}
 {{- $address := index . 0 -}}
 {{- $port := regexFind "[0-9]+$" $address -}}
-{{- $host := trimSuffix (printf ":%s" $port) $address | trimPrefix "[" | trimSuffix "]" -}}
+{{- $host := include "pointsman.host" $address -}}
 httpGet:
   {{- /* Never the pod's own address, which may be of the other family. */}}
   host: {{ get (dict "0.0.0.0" "127.0.0.1" "::" "::1") $host | default $host | quote }}

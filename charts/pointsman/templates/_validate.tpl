@@ -1,24 +1,47 @@
 {{/*
-Values that are each right and together wrong. The schema refuses what is wrong by itself; here stands what it could not say in a
-sentence.
+What is wrong with the values, each in a sentence that says what to write instead. The schema knows names, types and the words that a value
+may be; here stands what it could say only by a pattern, and what goes wrong together. See also _validate-forms.tpl and _validate-pods.tpl.
 */}}
 {{- define "pointsman.validate" -}}
-{{- include "pointsman.validate.apiserver" . -}}
+{{- include "pointsman.validate.image" .Values.image -}}
+{{- include "pointsman.validate.apiserver" .Values -}}
+{{- include "pointsman.validate.forms" .Values -}}
+{{- include "pointsman.validate.periods" .Values -}}
 {{- include "pointsman.validate.proxy" .Values.proxy -}}
-{{- include "pointsman.validate.ports" .Values -}}
-{{- include "pointsman.validate.labels" .Values -}}
-{{- include "pointsman.validate.lease" .Values.controller -}}
+{{- include "pointsman.validate.ranges" .Values -}}
+{{- include "pointsman.validate.listeners" .Values -}}
 {{- include "pointsman.validate.monitoring" .Values -}}
+{{- include "pointsman.validate.labels" .Values -}}
+{{- include "pointsman.validate.annotations" .Values -}}
+{{- include "pointsman.validate.pods" .Values -}}
+{{- end }}
+
+{{- define "pointsman.validate.image" -}}
+{{- if contains "@" .repository -}}
+{{- fail (printf "image.repository=%s: the digest goes into image.digest" .repository) -}}
+{{- else if contains ":" (splitList "/" .repository | last) -}}
+{{- fail (printf "image.repository=%s: the tag goes into image.tag" .repository) -}}
+{{- end -}}
 {{- end }}
 
 {{- define "pointsman.validate.apiserver" -}}
-{{- if regexMatch "^[^:]*:[0-9]*$" .Values.k8sServiceHost -}}
-{{- fail (printf "k8sServiceHost=%s: the address alone; the port goes into k8sServicePort" .Values.k8sServiceHost) -}}
+{{- $given := printf "k8sServiceHost=%s" .k8sServiceHost -}}
+{{- if contains "/" .k8sServiceHost -}}
+{{- fail (printf "%s: the address alone, such as 192.0.2.1; the port goes into k8sServicePort" $given) -}}
+{{- else if regexMatch "^[^:]*:[0-9]*$" .k8sServiceHost -}}
+{{- fail (printf "%s: the address alone; the port goes into k8sServicePort" $given) -}}
+{{- else if contains "[" .k8sServiceHost -}}
+{{- fail (printf "%s: an IPv6 address has no brackets here, such as 2001:db8::1; the port goes into k8sServicePort" $given) -}}
+{{- else if and .k8sServiceHost (not (include "pointsman.family" .k8sServiceHost)) (not (regexMatch (include "pointsman.hostName" .) .k8sServiceHost)) -}}
+{{- fail (printf "%s: neither an address, such as 192.0.2.1 or 2001:db8::1, nor a host name, such as api.example.com" $given) -}}
 {{- end -}}
-{{- if and .Values.k8sServicePort (eq .Values.k8sServiceHost "auto") -}}
+{{- $port := toString .k8sServicePort -}}
+{{- if and $port (eq .k8sServiceHost "auto") -}}
 {{- fail "k8sServicePort: leave it empty with k8sServiceHost=auto, which takes both from cluster-info" -}}
-{{- else if and .Values.k8sServicePort (not .Values.k8sServiceHost) -}}
+{{- else if and $port (not .k8sServiceHost) -}}
 {{- fail "k8sServicePort: it goes with k8sServiceHost only" -}}
+{{- else if and $port (not (include "pointsman.isPort" $port)) -}}
+{{- fail (printf "k8sServicePort=%s: a port is a number from 1 to 65535, such as 6443" $port) -}}
 {{- end -}}
 {{- end }}
 
@@ -43,13 +66,37 @@ sentence.
 {{- end -}}
 {{- end }}
 
-{{/* Controller and agent may meet on one node's network. */}}
-{{- define "pointsman.validate.ports" -}}
+{{/* Ranges are ranges, and some of those that traffic is recognised by are of a family that is proxied. */}}
+{{- define "pointsman.validate.ranges" -}}
+{{- $ports := without .proxy.nodePortAddresses "Primary" "All" -}}
+{{- $lists := dict "externalIPs.allow" .externalIPs.allow "proxy.nodePortAddresses" $ports "proxy.detectLocal.clusterCIDRs" .proxy.detectLocal.clusterCIDRs -}}
+{{- range $name, $ranges := $lists -}}
+{{- $families := list -}}
+{{- range $ranges -}}
+{{- $family := include "pointsman.rangeFamily" . -}}
+{{- if not $family -}}
+{{- fail (printf "%s: %s is no range; write an address and how many of its leading bits count, such as 192.0.2.0/24 or 2001:db8::/64" $name .) -}}
+{{- end -}}
+{{- $families = append $families $family -}}
+{{- end -}}
+{{- $proxied := $.proxy.ipFamilies -}}
+{{- if and $ranges (ne $name "externalIPs.allow") (eq (len (without $families (first $proxied) (last $proxied))) (len $families)) -}}
+{{- fail (printf "%s: no range in it is of a family in proxy.ipFamilies, %s" $name (join "," $proxied)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where programs listen; controller and agent may meet on one node's network. */}}
+{{- define "pointsman.validate.listeners" -}}
 {{- $taken := dict -}}
 {{- range $program := list "controller" "agent" -}}
 {{- range $field := list "healthAddress" "metricsAddress" -}}
 {{- $name := printf "%s.%s" $program $field -}}
-{{- $port := regexFind "[0-9]+$" (get (get $ $program) $field) -}}
+{{- $address := get (get $ $program) $field -}}
+{{- if not (include "pointsman.host" $address) -}}
+{{- fail (printf "%s=%s: write an address and a port from 1 to 65535, such as 127.0.0.1:10300 or [::1]:10300" $name $address) -}}
+{{- end -}}
+{{- $port := regexFind "[0-9]+$" $address -}}
 {{- if hasKey $taken $port -}}
 {{- fail (printf "%s: port %s is that of %s, and both may stand on one node" $name $port (get $taken $port)) -}}
 {{- end -}}
@@ -58,35 +105,11 @@ sentence.
 {{- end -}}
 {{- end }}
 
-{{/* By the chart's own labels its objects are found again, and pods are selected. */}}
-{{- define "pointsman.validate.labels" -}}
-{{- $given := dict "commonLabels" .commonLabels "controller.podLabels" .controller.podLabels "agent.podLabels" .agent.podLabels -}}
-{{- range $kind := list "podMonitor" "prometheusRule" "dashboard" -}}
-{{- $_ := set $given (printf "monitoring.%s.labels" $kind) (get $.monitoring $kind).labels -}}
-{{- end -}}
-{{- range $name, $labels := $given -}}
-{{- range $label, $_ := $labels -}}
-{{- if or (hasPrefix "app.kubernetes.io/" $label) (eq $label "helm.sh/chart") -}}
-{{- fail (printf "%s: the label %s is the chart's own" $name $label) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
-{{/* The controller's right to its Lease is a right to one name in one namespace. */}}
-{{- define "pointsman.validate.lease" -}}
-{{- range .extraArgs -}}
-{{- if hasPrefix "--lease-" . -}}
-{{- fail (printf "controller.extraArgs: %s: the controller may use no Lease but the chart's" .) -}}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
 {{- define "pointsman.validate.monitoring" -}}
 {{- if .monitoring.podMonitor.enabled -}}
 {{- range $program := list "controller" "agent" -}}
 {{- $address := (get $ $program).metricsAddress -}}
-{{- if or (hasPrefix "127." $address) (hasPrefix "[::1]" $address) -}}
+{{- if regexMatch "^(127\\..*|:*(0{1,4}:+)*0{0,3}1)$" (include "pointsman.host" $address) -}}
 {{- fail (printf "%s.metricsAddress=%s: Prometheus does not reach loopback; with monitoring.podMonitor.enabled set an address that it reaches, such as 0.0.0.0:%s" $program $address (regexFind "[0-9]+$" $address)) -}}
 {{- end -}}
 {{- end -}}

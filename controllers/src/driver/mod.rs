@@ -1,6 +1,7 @@
 //! The loop: takes steps of the watches and acknowledgements of writes into the index, and sends out the writes that `next`
 //! finds missing, at most one batch a Service or Node at a time. It alone owns the index; nothing here waits for a write.
 
+mod gauges;
 mod outcome;
 mod scope;
 mod send;
@@ -83,6 +84,8 @@ pub struct Driver {
     altered: BTreeMap<Target, String>,
     /// Who waits until nobody's is.
     held: BTreeSet<Target>,
+    /// Whose agent is silent, as the metrics say.
+    silent: BTreeSet<String>,
     leads: bool,
     /// Since when it leads and knows the whole cluster.
     begun: Option<Instant>,
@@ -113,6 +116,7 @@ impl Driver {
             obstacles: BTreeMap::new(),
             altered: BTreeMap::new(),
             held: BTreeSet::new(),
+            silent: BTreeSet::new(),
             leads: false,
             begun: None,
             begun_at: Time::default(),
@@ -229,14 +233,7 @@ impl Driver {
                 }
             }
         }
-        for (kind, count) in self.index.sizes() {
-            self.metrics.known(kind, count);
-        }
-        let silent = self.index.node_plans().filter(|plan| plan.alive == Some(false)).count();
-        self.metrics.silent_agents.set(i64::try_from(silent).unwrap_or(i64::MAX));
-        let slices = self.index.own_slices();
-        self.metrics.num_endpoint_slices.set(slices.stored);
-        self.metrics.endpoints_desired.set(slices.endpoints);
+        self.gauge();
     }
 
     fn tell(&self) {

@@ -213,6 +213,11 @@ impl Index {
         self.node_plans.iter()
     }
 
+    /// Every stored plan of a Service, shards included.
+    pub fn service_plans(&self) -> impl Iterator<Item = &Arc<StoredPlan>> {
+        self.plans.iter()
+    }
+
     /// The API server has stored this version of an object that we wrote.
     pub fn acknowledged<T: Indexed>(&mut self, item: Item<T>) {
         T::put(self, item, false);

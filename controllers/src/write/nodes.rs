@@ -71,9 +71,15 @@ impl Writer {
 
 /// Conditions are a map by type: applying one leaves the agent's alone.
 fn alive_body(stored: &StoredNodePlan, alive: bool) -> Patch<serde_json::Value> {
-    let (status, reason, message) = match alive {
-        true => ("True", ConditionReason::HeartbeatSeen, "the agent's heartbeat is younger than ten minutes"),
-        false => ("False", ConditionReason::HeartbeatMissed, "the agent has not written for ten minutes"),
+    let (status, reason, message) = match (alive, stored.heartbeat) {
+        (true, _) => {
+            ("True", ConditionReason::HeartbeatSeen, "the agent's heartbeat is younger than ten minutes")
+        }
+        (false, Some(_)) => {
+            ("False", ConditionReason::HeartbeatMissed, "the agent has not written for ten minutes")
+        }
+        // Perhaps none is meant to: the agents' DaemonSet may leave this node out.
+        (false, None) => ("False", ConditionReason::HeartbeatMissed, "no agent has ever written"),
     };
     let condition = Condition {
         type_: ConditionType::AgentAlive.to_string(),
