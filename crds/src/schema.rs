@@ -46,6 +46,14 @@ pub fn duration(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// A duration of at least a second: the kernel is read back no more often.
+pub fn verify_period(_: &mut SchemaGenerator) -> Schema {
+    duration_where(
+        "duration(self) >= duration('1s') && duration(self) <= duration('8760h')",
+        "must be a duration from 1s to one year (8760h), such as 30s",
+    )
+}
+
 /// A duration in the bounds of `settings::STATUS_PERIODS`.
 pub fn status_period(_: &mut SchemaGenerator) -> Schema {
     duration_where(

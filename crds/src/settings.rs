@@ -274,9 +274,9 @@ pub struct SyncSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]
     pub min_period: Option<Duration>,
-    /// How often the kernel is read back and compared with the plan; 30s when absent.
+    /// How often the kernel is read back and compared with the plan, 1s or more; 30s when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
+    #[schemars(schema_with = "schema::verify_period")]
     pub verify_period: Option<Duration>,
     /// The least time between two writes of the status that change no condition, from 1s to 4m. When absent it is 10s, and 60s in a
     /// cluster of more than 500 nodes.

@@ -36,6 +36,7 @@ fn beside(at: &'static str, value: Value, names: &'static str, says: &'static st
 const ADDRESS: &str = "must be an IPv4 or IPv6 address";
 const RANGE: &str = "must be a range in CIDR notation with no host bits set";
 const WORDS: &str = "supported values";
+const VERIFY_PERIOD: &str = "must be a duration from 1s to one year (8760h), such as 30s";
 const DURATION: &str = "must be a duration of at most one year (8760h), such as 30s";
 const STATUS_PERIOD: &str = "must be a duration from 1s to 4m, such as 30s";
 
@@ -132,8 +133,10 @@ fn node_settings() -> Vec<Line> {
 fn node_periods() -> Vec<Line> {
     vec![
         bad("conntrack.tcpCloseWaitTimeout", json!("1 hour"), "should match"),
-        bad("sync.verifyPeriod", json!("9000h"), DURATION),
+        bad("sync.verifyPeriod", json!("9000h"), VERIFY_PERIOD),
+        bad("sync.verifyPeriod", json!("999ms"), VERIFY_PERIOD),
         bad("sync.verifyPeriod", json!("9999999999999999999h"), ""),
+        bad("sync.minPeriod", json!("9000h"), DURATION),
         bad("sync.minPeriod", json!("-1s"), "should match"),
         bad("sync.minPeriod", json!(1), "must be of type string"),
         bad("sync.statusPeriod", json!("999ms"), STATUS_PERIOD),

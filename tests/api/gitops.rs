@@ -25,7 +25,7 @@ const ROWS: &[Row] = &[
     ("the agent has not seen the stored generation", 2, &[("Ready", "True"), ("Reconciling", "False")], "InProgress", "Progressing"),
     ("`Reconciling=True`, whatever `Ready` is", 3, &[("Ready", "True"), ("Reconciling", "True"), ("Stalled", "False")], "InProgress", "Progressing"),
     ("`Stalled=True`", 3, &[("Ready", "False"), ("Reconciling", "False"), ("Stalled", "True")], "Failed", "Degraded"),
-    ("both: the first in the list counts, and agents write `Reconciling` first", 3, &[("Ready", "False"), ("Reconciling", "True"), ("Stalled", "True")], "InProgress", "Progressing"),
+    ("both, which agents never say: the first in the list counts", 3, &[("Ready", "False"), ("Reconciling", "True"), ("Stalled", "True")], "InProgress", "Progressing"),
     ("`Ready=False`", 3, &[("Ready", "False"), ("Reconciling", "False"), ("Stalled", "False")], "InProgress", "Progressing"),
     ("`Ready=True`", 3, &[("Ready", "True"), ("Reconciling", "False"), ("Stalled", "False")], "Current", "Healthy"),
     ("`Ready=True` and `AgentAlive=False`: the agent's last word counts", 3, &[("AgentAlive", "False"), ("Ready", "True"), ("Stalled", "False")], "Current", "Healthy"),

@@ -132,10 +132,12 @@ fn conditions(report: &Report) -> Vec<Said> {
         (None, None) => (ConditionType::Programmed, false, waiting(report)),
         (None, Some(_)) => (ConditionType::Programmed, true, good.clone()),
     };
+    // What waits for somebody else is not on its way: kstatus reads the two as opposites.
     let reconciling = match &report.failure {
+        _ if report.stalled.is_some() => (ConditionType::Reconciling, false, quiet()),
         Some(failure) => (ConditionType::Reconciling, true, failure.clone()),
         None if report.behind => (ConditionType::Reconciling, true, applying()),
-        None if report.programmed.is_none() && report.stalled.is_none() && report.conflict.is_none() => {
+        None if report.programmed.is_none() && report.conflict.is_none() => {
             (ConditionType::Reconciling, true, waiting(report))
         }
         None => (ConditionType::Reconciling, false, quiet()),

@@ -80,6 +80,15 @@ fn conditions_follow_from_what_happened() {
             "Ready=False ModeNotSupported, Stalled=True ModeNotSupported, Programmed=True Programmed",
         ),
         (
+            Report {
+                stalled: trouble(R::ModeNotSupported),
+                behind: true,
+                failure: trouble(R::KernelRefused),
+                ..healthy()
+            },
+            "Ready=False ModeNotSupported, Stalled=True ModeNotSupported, Programmed=False KernelRefused",
+        ),
+        (
             Report { conflict: trouble(R::KubeProxyActive), ..awaiting() },
             "Ready=False KubeProxyActive, Programmed=False Starting, Conflict=True KubeProxyActive",
         ),
