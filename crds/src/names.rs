@@ -26,6 +26,9 @@ pub const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 pub const LABEL_SERVICE_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// Annotation on slices, RFC 3339 with nanoseconds: the change that caused this version (kube-proxy reads it too).
 pub const ANNOTATION_ENDPOINTS_TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Annotations that ask for hints by the zones' capacity (KEP-2433); the older one counts where both stand.
+pub const ANNOTATIONS_TOPOLOGY_MODE: [&str; 2] =
+    ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
 /// Node label that names its operating system.
 pub const LABEL_OS: &str = "kubernetes.io/os";
 /// Node label that names its zone.

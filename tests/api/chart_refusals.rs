@@ -48,6 +48,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("image.repository=FOO//bar", "image.repository=FOO//bar: no image's name; write small letters"),
     ("image.repository=", "image.repository=: no image's name; write small letters"),
     ("image.tag=a b", "image.tag=a b: no tag; write letters, digits and the signs _ . -"),
+    ("image.tag=0.1.0@sha256:12", "image.tag=0.1.0@sha256:12: the digest goes into image.digest"),
     ("image.digest=sha256:12", "image.digest=sha256:12: no digest; write sha256: and 64 digits"),
     ("imagePullSecrets[0].name=A b", "imagePullSecrets=A b: no name that an object can have; write small letters"),
     // The API server.
@@ -56,6 +57,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("k8sServiceHost=192.0.2.1:6443", "k8sServiceHost=192.0.2.1:6443: the address alone; the port goes into k8sServicePort"),
     ("k8sServiceHost=fd00::1:", "k8sServiceHost=fd00::1:: neither an address, such as 192.0.2.1 or 2001:db8::1, nor a host name"),
     ("k8sServiceHost=10.0.0.256", "k8sServiceHost=10.0.0.256: neither an address, such as 192.0.2.1"),
+    ("k8sServiceHost=10.0.0.1.", "k8sServiceHost=10.0.0.1.: neither an address, such as 192.0.2.1"),
+    ("k8sServiceHost=a..b", "k8sServiceHost=a..b: neither an address, such as 192.0.2.1"),
+    ("k8sServiceHost=cp.2", "k8sServiceHost=cp.2: neither an address, such as 192.0.2.1"),
     ("k8sServiceHost=a b", "k8sServiceHost=a b: neither an address, such as 192.0.2.1"),
     ("k8sServiceHost=auto", "k8sServiceHost=auto: no ConfigMap cluster-info was found in namespace kube-public"),
     ("k8sServiceHost=auto,k8sServicePort=6443", "k8sServicePort: leave it empty with k8sServiceHost=auto"),
@@ -64,9 +68,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("k8sServiceHost=192.0.2.1,k8sServicePort=https", "k8sServicePort=https: a port is a number from 1 to 65535"),
     ("k8sServiceHost=192.0.2.1,k8sServicePort=0", "k8sServicePort=0: a port is a number from 1 to 65535"),
     // Logs, paths, amounts of nodes.
-    ("logLevel=nonsense", "logLevel=nonsense: write error, warn, info, debug or trace in small letters, or directives"),
-    ("logLevel=INFO", "logLevel=INFO: write error, warn, info, debug or trace in small letters, or directives"),
+    ("logLevel=nonsense", "logLevel=nonsense: write error, warn, info, debug or trace, or directives"),
+    ("logLevel=info\\,kube=loud", "logLevel=info,kube=loud: write error, warn, info, debug or trace, or directives"),
     ("agent.stateDir=../x", "agent.stateDir=../x: a path from the root without .. such as /var/lib/pointsman"),
+    ("agent.stateDir=/var//lib", "agent.stateDir=/var//lib: a path from the root without .."),
+    ("agent.stateDir=/", "agent.stateDir=/: a path from the root without .."),
     ("agent.stateDir=/var/../etc", "agent.stateDir=/var/../etc: a path from the root without .."),
     ("agent.maxUnavailable=0", "agent.maxUnavailable=0: write a number of at least 1, or a percentage from 1% to 100%"),
     ("agent.maxUnavailable=110%", "agent.maxUnavailable=110%: write a number of at least 1, or a percentage"),
@@ -96,6 +102,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("proxy.detectLocal.mode=BridgeInterface,proxy.detectLocal.interface=a b", "proxy.detectLocal.interface=a b: no interface's name; write up to 15 letters"),
     ("proxy.proxyName=-x", "proxy.proxyName=-x: no label's value; write up to 63 letters and digits"),
     ("proxy.nodePortAddresses={Primary,10.0.0.0/8}", "proxy.nodePortAddresses: Primary and All each stand alone"),
+    ("proxy.nodePortAddresses={primary}", "proxy.nodePortAddresses: primary: write Primary"),
+    ("proxy.nodePortAddresses={ALL}", "proxy.nodePortAddresses: ALL: write All"),
     ("proxy.nodePortAddresses={10.0.0.0/99}", "proxy.nodePortAddresses: 10.0.0.0/99 is no range; write an address and how many of its leading bits count"),
     ("proxy.nodePortAddresses={::::/3}", "proxy.nodePortAddresses: ::::/3 is no range; write an address"),
     ("proxy.nodePortAddresses={1:2:3:4:5:6:7:8:9/64}", "proxy.nodePortAddresses: 1:2:3:4:5:6:7:8:9/64 is no range; write an address"),
@@ -116,7 +124,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("controller.extraEnv[0].name=KUBERNETES_SERVICE_HOST", "controller.extraEnv: KUBERNETES_SERVICE_HOST is the chart's own: set k8sServiceHost"),
     ("agent.extraEnv[0].name=POINTSMAN_STATE_DIR", "agent.extraEnv: POINTSMAN_STATE_DIR is the chart's own: set agent.stateDir"),
     ("agent.extraEnv[0].name=NODE_NAME", "agent.extraEnv: NODE_NAME is the chart's own: it is the name of the pod's node"),
-    ("agent.extraEnv[0].name=A B", "agent.extraEnv: \"A B\" is no variable's name; write letters, digits and the sign _"),
+    ("agent.extraEnv[0].name=A B", "agent.extraEnv: \"A B\" is no variable's name; write letters, digits and the signs _ . -"),
+    ("agent.extraEnv[0].name=..a", "agent.extraEnv: \"..a\" is no variable's name; write letters, digits"),
+    ("agent.extraEnv[0].name=.", "agent.extraEnv: \".\" is no variable's name; write letters, digits"),
     ("agent.extraEnv[0].name=A,agent.extraEnv[1].name=A", "agent.extraEnv: A stands twice; leave one out"),
     ("agent.extraEnv:=[{\"name\": \"A\", \"value\": \"b\", \"valueFrom\": {\"fieldRef\": {}}}]", "agent.extraEnv: A has both value and valueFrom; leave one out"),
     // Volumes.
@@ -126,14 +136,21 @@ const REFUSED: &[(&str, &str)] = &[
     ("controller.extraVolumeMounts:=[{\"name\": \"a\", \"mountPath\": \"/a\"}]", "controller.extraVolumeMounts: a is not in controller.extraVolumes; add it there"),
     ("agent.extraVolumeMounts:=[{\"name\": \"state\", \"mountPath\": \"/a\"}]", "agent.extraVolumeMounts: state is not in agent.extraVolumes; add it there"),
     ("agent.extraVolumes[0].name=a,agent.extraVolumes[0].emptyDir.medium=Memory,agent.extraVolumeMounts[0].name=a,agent.extraVolumeMounts[0].mountPath=/var/lib/pointsman", "agent.extraVolumeMounts: something else is mounted at /var/lib/pointsman; take another path"),
+    ("agent.extraVolumes[0].name=a,agent.extraVolumes[0].emptyDir.medium=Memory,agent.extraVolumeMounts[0].name=a,agent.extraVolumeMounts[0].mountPath=/x,agent.stateDir=/x/", "agent.extraVolumeMounts: something else is mounted at /x; take another path"),
+    ("agent.extraVolumes[0].name=a,agent.extraVolumes[0].emptyDir.medium=Memory,agent.extraVolumeMounts[0].name=a,agent.extraVolumeMounts[0].mountPath=/var/lib/pointsman/", "agent.extraVolumeMounts: something else is mounted at /var/lib/pointsman/; take another path"),
     ("controller.extraVolumeMounts:=[{\"name\": \"a\", \"mountPath\": \"a\"}]", "controller.extraVolumeMounts.mountPath=a: a path from the root without .."),
     // Labels and annotations.
     ("agent.podLabels.app\\.kubernetes\\.io/name=x", "agent.podLabels: the label app.kubernetes.io/name is the chart's own"),
+    ("commonLabels.app\\.kubernetes\\.io/instance=x", "commonLabels: the label app.kubernetes.io/instance is the chart's own"),
+    ("commonLabels.app\\.kubernetes\\.io/version=x", "commonLabels: the label app.kubernetes.io/version is the chart's own"),
+    ("commonLabels.app\\.kubernetes\\.io/managed-by=x", "commonLabels: the label app.kubernetes.io/managed-by is the chart's own"),
+    ("controller.podLabels.app\\.kubernetes\\.io/component=x", "controller.podLabels: the label app.kubernetes.io/component is the chart's own"),
     ("monitoring.dashboard.labels.helm\\.sh/chart=x", "monitoring.dashboard.labels: the label helm.sh/chart is the chart's own"),
     ("commonLabels.bad key!=y", "commonLabels: \"bad key!\" is no name of a label or an annotation; write letters and digits"),
     ("commonLabels.bad=-x-", "commonLabels.bad=-x-: no label's value; write up to 63 letters and digits"),
     ("commonLabels.foo=a b", "commonLabels.foo=a b: no label's value; write up to 63 letters and digits"),
     ("agent.nodeSelector.pool=a/b", "agent.nodeSelector.pool=a/b: no label's value; write up to 63 letters and digits"),
+    ("commonLabels.Example\\.com/a=b", "commonLabels: \"Example.com/a\" is no name of a label or an annotation"),
     ("commonAnnotations.a b=c", "commonAnnotations: \"a b\" is no name of a label or an annotation; write letters and digits"),
     ("commonAnnotations.helm\\.sh/hook=test", "commonAnnotations: by the annotation helm.sh/hook helm would treat every object otherwise"),
     // Where pods go, and what they ask for.
@@ -144,6 +161,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("controller.topologySpreadConstraints:=[{\"maxSkew\": 1, \"topologyKey\": \"a\", \"whenUnsatisfiable\": \"Sometimes\"}]", "at '/controller/topologySpreadConstraints/0/whenUnsatisfiable': value must be one of 'DoNotSchedule', 'ScheduleAnyway'"),
     ("controller.topologySpreadConstraints:=[{\"maxSkew\": 1, \"topologyKey\": \"a\", \"whenUnsatisfiable\": \"ScheduleAnyway\", \"typo\": 1}]", "at '/controller/topologySpreadConstraints/0': additional properties 'typo' not allowed"),
     ("controller.resources.requests.cpu=lots", "controller.resources.requests.cpu=lots: no amount; write a number with its unit, such as 100m or 128Mi"),
+    ("controller.resources.requests.cpu=", "controller.resources.requests.cpu=: no amount; write a number with its unit"),
     ("test.resources.limits.memory=1 Gi", "test.resources.limits.memory=1 Gi: no amount; write a number with its unit"),
     // Monitoring.
     ("monitoring.podMonitor.interval=1.5s", "monitoring.podMonitor.interval=1.5s: write a time from 1s to 24h in whole milliseconds"),
@@ -164,6 +182,16 @@ const TAKEN: &[&str] = &[
     "controller.resources.requests.memory=1e9", "controller.resources.limits.cpu=0.5",
     "commonLabels.example\\.com/Team_a=", "proxy.proxyName=A.b_c", "monitoring.podMonitor.interval=1m30s",
     "agent.extraArgs={--plan-dir=/plans,--status-file=/a}", "agent.extraEnv[0].name=POINTSMAN_KUBECONFIG",
+    "k8sServiceHost=api.example.com.", "k8sServiceHost=1cp", "k8sServiceHost=10.0.0.1cp", "logLevel=INFO", "logLevel=Info\\,kube=DEBUG",
+    "commonLabels.app\\.kubernetes\\.io/part-of=x", "agent.podLabels.app\\.kubernetes\\.io/created-by=x", "commonAnnotations.Example\\.com/Team=x",
+    "commonLabels.a=null", "agent.podLabels.a=null", "controller.podAnnotations.a=null", "agent.nodeSelector.a=null", "test.nodeSelector.a=null",
+    "controller.resources.limits.cpu=null", "agent.resources.limits=null", "test.resources.requests.cpu=null",
+    "agent.affinity.nodeAffinity=null", "controller.affinity:={\"nodeAffinity\": null, \"podAffinity\": {\"a\": null}}",
+    "controller.priorityClassName=null", "agent.priorityClassName=null", "test.priorityClassName=null",
+    "agent.tolerations:=[{\"key\": \"a\", \"operator\": \"\", \"value\": \"b\", \"effect\": \"\"}]",
+    "agent.extraEnv[0].name=spring.main-name", "agent.extraEnv[0].name=.a", "controller.extraEnv[0].name=NODE_NAME",
+    "agent.stateDir=/srv/a/",
+    "agent.extraVolumes[0].name=a,agent.extraVolumes[0].emptyDir.medium=Memory,agent.extraVolumeMounts[0].name=a,agent.extraVolumeMounts[0].mountPath=/etc/ssl/certs/",
 ];
 
 /// Flags of the programs that the chart has no values for.
@@ -198,9 +226,11 @@ fn is_refused(value: &str, says: &str) -> Result<()> {
     Ok(())
 }
 
-/// By the programs too.
+/// By the programs too. What was taken away by null is not said to the API server.
 fn is_taken(value: &str) -> Result<()> {
-    let objects = objects(&with(value)?.set("crds.install", "false").render()?)?;
+    let manifests = with(value)?.set("crds.install", "false").render_with_tests()?;
+    ensure!(!manifests.contains(": null"), "{manifests}");
+    let objects = objects(&manifests)?;
     ["Deployment", "DaemonSet"].iter().try_for_each(|kind| knows_its_flags(container(&objects, kind)?))
 }
 

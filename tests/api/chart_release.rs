@@ -197,6 +197,12 @@ impl Release {
     fn is_installed_again(&self) -> Result<()> {
         let notes = self.quiet_helm("install", &Chart::pointsman(), &[])?;
         ensure!(notes.contains("CAUTION: k8sServiceHost is not set"), "{notes}");
+        let told = Chart::pointsman().set("controller.extraArgs", "{--kubeconfig=/a}");
+        for (name, is_enough) in [("RUST_BACKTRACE", false), ("POINTSMAN_KUBECONFIG", true)] {
+            let chart = told.clone().set("agent.extraEnv[0].name", name);
+            let notes = self.quiet_helm("upgrade", &chart, &["--dry-run=server"])?;
+            ensure!(notes.contains("CAUTION") != is_enough, "{name}: {notes}");
+        }
         let plans = self.control_plane.kubectl(&["get", "nodeproxyplans", "-o", "name"])?;
         ensure!(plans.trim() == "nodeproxyplan.pointsman.dev/north", "{plans}");
         ensure!(self.names(OWNED)?.contains("daemonset.apps/pointsman-agent"), "it is not there");

@@ -51,6 +51,7 @@ pub fn trials() -> Vec<Trial> {
         with("the kinds can be left out", without_kinds),
         with("every value is in the schema, and nothing else is", schema_is_complete),
         with("values reach the programs", values_reach),
+        with("labels and annotations of one object stand above those of all", own_stand_above),
         with("the examples for GitOps have values that are taken", gitops_examples),
     ]
 }
@@ -95,6 +96,37 @@ fn values_reach() -> Result<()> {
     Ok(())
 }
 
+/// Empty ones too; what is null takes nothing away from those of all.
+fn own_stand_above() -> Result<()> {
+    let chart = Chart::pointsman()
+        .set_json("commonLabels", r#"{"a": "all", "b": "all", "c": "all", "d": null}"#)
+        .set_json("commonAnnotations", r#"{"team": "all", "d": null}"#)
+        .set_json("agent.podLabels", r#"{"a": "", "b": "own", "c": null}"#)
+        .set_json("agent.podAnnotations", r#"{"e": "", "d": null}"#)
+        .set_json("monitoring.dashboard", r#"{"enabled": true, "labels": {"a": "", "b": "own"}}"#);
+    let objects = objects(&chart.set("crds.install", "false").render()?)?;
+    let of_kind = |kind: &str| objects.iter().find(|object| object["kind"] == kind).context("it is there");
+    let (agents, dashboard) = (of_kind("DaemonSet")?, of_kind("ConfigMap")?);
+    let pod = &agents["spec"]["template"]["metadata"];
+    for (metadata, labels) in [
+        (&agents["metadata"], json!({"a": "all", "b": "all", "c": "all"})),
+        (pod, json!({"a": "", "b": "own", "c": "all"})),
+        (&dashboard["metadata"], json!({"a": "", "b": "own", "c": "all", "grafana_dashboard": "1"})),
+    ] {
+        let given: serde_json::Map<String, Value> = metadata["labels"]
+            .as_object()
+            .context("labels")?
+            .iter()
+            .filter(|(name, _)| !name.contains('/'))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        ensure!(Value::Object(given) == labels, "{metadata}");
+    }
+    ensure!(agents["metadata"]["annotations"] == json!({"team": "all"}), "{}", agents["metadata"]);
+    ensure!(pod["annotations"] == json!({"e": ""}), "{pod}");
+    Ok(())
+}
+
 fn gitops_examples() -> Result<()> {
     let examples = [
         ("argocd.yaml", "Application", "/spec/source/helm/valuesObject"),
@@ -135,7 +167,7 @@ fn covers(path: &str, schema: &Value, values: &Value) -> Result<()> {
     let given: BTreeSet<&String> = values.keys().collect();
     ensure!(known == given, "{path}: the schema has {known:?}, values.yaml {given:?}");
     for (name, value) in values {
-        // What is taken away by `null` may be gone: a list or a map of the user's own. Anything else would be missed.
+        // What is taken away by `null` may be gone: a list, a map or a name of the user's own. Anything else would be missed.
         let is_required = schema["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
         let may_be_gone = properties[name]["$ref"].is_string()
             || properties[name]["type"] == "array" && properties[name]["minItems"].is_null();

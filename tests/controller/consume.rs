@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::binary::Controller;
 use crate::objects::{pod, slice};
 use crate::place::Place;
+use crate::slices::OURS;
 use crate::text;
 use crate::world::World;
 
@@ -27,7 +28,13 @@ pub fn only_plans(world: &World, controller: Controller) -> Result<Controller> {
     place.delete("slice", "web-others")?;
     place.expect_plan("web", Some(&[":8080 | 2t"]))?;
     place.service("gone", &Value::Null)?;
-    place.add("slice", slice("gone-others", "gone", &["10.1.0.1"]))?;
+    // As kube-controller-manager's: the garbage collector deletes it, which does not run here, and nobody else may.
+    let mut theirs = slice("gone-others", "gone", &["10.1.0.1"]);
+    theirs["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = OURS.into();
+    let uid = place.get("service", "gone")?["metadata"]["uid"].clone();
+    theirs["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Service", "name": "gone", "uid": uid, "controller": true}]);
+    place.add("slice", theirs)?;
     place.expect_plan("gone", Some(&[":8080 | 1"]))?;
     place.delete("service", "gone")?;
     place.expect_plan("gone", None)?;

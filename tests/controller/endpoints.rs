@@ -48,6 +48,8 @@ fn cases() -> Vec<Case> {
         ("a named port of a sidecar", named(), vec![pod(1).port("other", 1).sidecar("web", 7070)], &["IPv4 http:7070/TCP | 1:rs"], Some(&["http:7070 | 1"])),
         ("a named port of another protocol", json!({"ports": [{"name": "dns", "protocol": "UDP", "port": 53, "targetPort": "web"}]}), vec![pod(1)], &["IPv4 | 1:rs"], Some(&[])),
         ("two ports of two protocols", json!({"ports": [{"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 5353}, {"name": "dns-tcp", "port": 53, "targetPort": 5353}]}), vec![pod(1)], &["IPv4 dns:5353/UDP dns-tcp:5353/TCP | 1:rs"], Some(&["dns:5353 dns-tcp:5353 | 1"])),
+        ("near: for the zone", json!({"trafficDistribution": "PreferClose"}), vec![pod(1), pod(2).on("south"), pod(3).not_ready()], &["IPv4 :8080/TCP | 1:rs>a 2:rs>b 3:"], Some(&[":8080 | 1>a 2>b"])),
+        ("near: for the node, then the zone", json!({"trafficDistribution": "PreferSameNode"}), vec![pod(1), pod(2).on("south").leaving()], &["IPv4 :8080/TCP | 1:rs>a,north 2:st"], Some(&[":8080 | 1>a,north 2t"])),
         ("no cluster IP", json!({"clusterIP": "None"}), vec![pod(1), pod(2).not_ready()], &["IPv4 :8080/TCP | 1:rs 2:"], None),
         ("no cluster IP and no ports", json!({"clusterIP": "None", "ports": null}), vec![pod(1)], &["IPv4 | 1:rs"], None),
         ("a hostname under this Service and one under another", json!({"clusterIP": "None"}), vec![pod(1).named("db-0", "web"), pod(2).named("db-1", "other")], &["IPv4 :8080/TCP | 1@db-0:rs 2:rs"], None),
@@ -108,7 +110,11 @@ fn slice_is_well_made(place: &Place<'_>, service: &Value, slice: &Value) -> Resu
         ensure!(target["uid"] == pod["metadata"]["uid"], "the target's UID");
         ensure!(list(&pod["status"]["podIPs"]).any(|ip| ip["ip"] == endpoint["addresses"][0]), "address");
         ensure!(endpoint["nodeName"] == pod["spec"]["nodeName"], "node");
-        let zone = if endpoint["nodeName"] == "north" { json!("a") } else { Value::Null };
+        let zone = match endpoint["nodeName"].as_str() {
+            Some("north") => json!("a"),
+            Some("south") => json!("b"),
+            _ => Value::Null,
+        };
         ensure!(endpoint["zone"] == zone, "zone");
     }
     Ok(())

@@ -8,7 +8,8 @@ use crate::place::{Place, eventually};
 use crate::text::{self, list};
 use crate::world::World;
 
-const OURS: &str = "endpointslice-controller.k8s.io";
+/// Who writes the slices of Services with a selector: kube-controller-manager or Pointsman.
+pub const OURS: &str = "endpointslice-controller.k8s.io";
 
 pub fn labels(world: &World) -> Result<()> {
     let place = Place::create(world, "labels")?;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use pointsman_tests::audit::Record;
 use serde_json::Value;
 
-/// A slice: family, ports, endpoints with their conditions by first letter, as in `IPv4 web:8080/TCP | 1:rs 2: 3:st`.
+/// A slice: family, ports, endpoints with their conditions by first letter and whom they are for, as in
+/// `IPv4 web:8080/TCP | 1:rs>zone-a,node-1 2: 3:st`.
 pub fn slice(slice: &Value) -> String {
     let ports: Vec<String> = list(&slice["ports"])
         .map(|port| format!("{}:{}/{}", text(&port["name"]), port["port"], text(&port["protocol"])))
@@ -23,7 +24,15 @@ fn endpoint(endpoint: &Value) -> String {
         .filter_map(|name| name.chars().next())
         .collect();
     let hostname = endpoint["hostname"].as_str().map(|name| format!("@{name}")).unwrap_or_default();
-    format!("{}{hostname}:{letters}", number(text(&endpoint["addresses"][0])))
+    let hints = &endpoint["hints"];
+    let names = list(&hints["forZones"]).chain(list(&hints["forNodes"])).map(|hint| text(&hint["name"]));
+    format!("{}{hostname}:{letters}{}", number(text(&endpoint["addresses"][0])), whom(names))
+}
+
+/// Whom an endpoint is for.
+fn whom<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() { String::new() } else { format!(">{}", names.join(",")) }
 }
 
 /// What a plan leads to: a line a group, as in `web:8080 | 1 3t`.
@@ -35,7 +44,8 @@ pub fn plan(plan: &Value) -> Vec<String> {
         let endpoints: Vec<String> = list(&group["endpoints"])
             .map(|endpoint| {
                 let leaving = if endpoint["terminating"] == true { "t" } else { "" };
-                format!("{}{leaving}", number(text(&endpoint["ip"])))
+                let names = list(&endpoint["forZones"]).chain(list(&endpoint["forNodes"])).map(text);
+                format!("{}{leaving}{}", number(text(&endpoint["ip"])), whom(names))
             })
             .collect();
         format!("{} | {}", targets.join(" "), endpoints.join(" "))

@@ -20,11 +20,11 @@ priorityClassName: {{ . | quote }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+{{- with include "pointsman.merged" (list $values.nodeSelector) }}
+nodeSelector: {{- . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+{{- with include "pointsman.merged" (list $values.affinity) }}
+affinity: {{- . | nindent 2 }}
 {{- end }}
 {{- with $values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}

@@ -7,14 +7,14 @@
 {{- printf "%s(\\.%s)*" $label $label -}}
 {{- end }}
 
-{{/* A host's name. Its last part begins with a letter: else it would be an address with a slip. */}}
+{{/* A host's name, with a dot behind it or without. Its last part has a letter: else it would be an address with a slip. */}}
 {{- define "pointsman.hostName" -}}
-{{- printf "(?i)^(%s\\.)*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$" (include "pointsman.dnsLabel" .) -}}
+{{- printf "(?i)^(%s\\.)*([a-z0-9][-a-z0-9]{0,61})?[a-z]([-a-z0-9]{0,61}[a-z0-9])?\\.?$" (include "pointsman.dnsLabel" .) -}}
 {{- end }}
 
 {{/* Single values: name, value, pattern, sentence. */}}
 {{- define "pointsman.validate.forms" -}}
-{{- $level := "(off|error|warn|info|debug|trace)" -}}
+{{- $level := "(?i:off|error|warn|info|debug|trace)" -}}
 {{- $part := "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*" -}}
 {{- $object := printf "^(%s)?$" (include "pointsman.dnsName" .) -}}
 {{- $objectSays := "no name that an object can have; write small letters, digits and the signs - and ." -}}
@@ -24,14 +24,14 @@
   (list "image.tag" .image.tag "^([0-9A-Za-z_][0-9A-Za-z_.-]{0,127})?$" "no tag; write letters, digits and the signs _ . - such as 0.1.0")
   (list "image.digest" .image.digest "^(sha256:[0-9a-f]{64})?$" "no digest; write sha256: and 64 digits of 0-9a-f")
   (list "logLevel" .logLevel (printf "^([0-9A-Za-z_:.-]+=)?%s(,([0-9A-Za-z_:.-]+=)?%s)*$" $level $level)
-    "write error, warn, info, debug or trace in small letters, or directives such as info,kube=debug")
+    "write error, warn, info, debug or trace, or directives such as info,kube=debug")
   (list "agent.stateDir" .agent.stateDir (include "pointsman.path" .) (include "pointsman.pathSays" .))
   (list "agent.maxUnavailable" .agent.maxUnavailable (include "pointsman.some" .) (include "pointsman.someSays" .))
   (list "controller.podDisruptionBudget.maxUnavailable" .controller.podDisruptionBudget.maxUnavailable
     (include "pointsman.some" .) (include "pointsman.someSays" .))
-  (list "controller.priorityClassName" .controller.priorityClassName $object $objectSays)
-  (list "agent.priorityClassName" .agent.priorityClassName $object $objectSays)
-  (list "test.priorityClassName" .test.priorityClassName $object $objectSays)
+  (list "controller.priorityClassName" (.controller.priorityClassName | default "") $object $objectSays)
+  (list "agent.priorityClassName" (.agent.priorityClassName | default "") $object $objectSays)
+  (list "test.priorityClassName" (.test.priorityClassName | default "") $object $objectSays)
   (list "proxy.proxyName" .proxy.proxyName (include "pointsman.labelPattern" .) (include "pointsman.labelSays" .))
   (list "proxy.detectLocal.interface" .proxy.detectLocal.interface "^[A-Za-z0-9_.:@-]{0,15}$"
     "no interface's name; write up to 15 letters, digits and the signs _ . : @ -")
@@ -52,7 +52,7 @@
 {{- end -}}
 {{- end }}
 
-{{- define "pointsman.path" -}} ^(/[0-9A-Za-z_.-]*[0-9A-Za-z_-])+$ {{- end }}
+{{- define "pointsman.path" -}} ^(/[0-9A-Za-z_.-]*[0-9A-Za-z_-])+/?$ {{- end }}
 {{- define "pointsman.pathSays" -}} a path from the root without .. such as /var/lib/pointsman; letters, digits and the signs _ . - {{- end }}
 {{- define "pointsman.some" -}} ^([1-9][0-9]{0,5}|([1-9][0-9]?|100)%)$ {{- end }}
 {{- define "pointsman.someSays" -}} write a number of at least 1, or a percentage from 1% to 100% {{- end }}
@@ -79,6 +79,10 @@
 
 {{/* Names and values of labels. By the chart's own its objects are found again, and pods are selected. */}}
 {{- define "pointsman.validate.labels" -}}
+{{- $own := list "helm.sh/chart" -}}
+{{- range list "name" "instance" "version" "managed-by" "component" -}}
+{{- $own = printf "app.kubernetes.io/%s" . | append $own -}}
+{{- end -}}
 {{- $given := dict "commonLabels" .commonLabels -}}
 {{- range $program := list "controller" "agent" "test" -}}
 {{- range $field := list "podLabels" "nodeSelector" -}}
@@ -91,20 +95,19 @@
 {{- range $name, $labels := $given -}}
 {{- range $label, $value := $labels -}}
 {{- include "pointsman.validate.key" (list $name $label) -}}
-{{- include "pointsman.validate.form" (list (printf "%s.%s" $name $label) $value (include "pointsman.labelPattern" $) (include "pointsman.labelSays" $)) -}}
-{{- $isOurs := or (hasPrefix "app.kubernetes.io/" $label) (eq $label "helm.sh/chart") -}}
-{{- if and $isOurs (not (hasSuffix ".nodeSelector" $name)) -}}
+{{- include "pointsman.validate.form" (list (printf "%s.%s" $name $label) ($value | default "") (include "pointsman.labelPattern" $) (include "pointsman.labelSays" $)) -}}
+{{- if and (has $label $own) (not (hasSuffix ".nodeSelector" $name)) -}}
 {{- fail (printf "%s: the label %s is the chart's own; take another name" $name $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* Names of annotations. Their values are free. */}}
+{{/* Names of annotations, whose prefix may have capitals. Their values are free. */}}
 {{- define "pointsman.validate.annotations" -}}
 {{- range $name, $given := dict "commonAnnotations" .commonAnnotations "controller.podAnnotations" .controller.podAnnotations "agent.podAnnotations" .agent.podAnnotations -}}
 {{- range $annotation, $_ := $given -}}
-{{- include "pointsman.validate.key" (list $name $annotation) -}}
+{{- include "pointsman.validate.key" (list $name $annotation "(?i)") -}}
 {{- if hasPrefix "helm.sh/" $annotation -}}
 {{- fail (printf "%s: by the annotation %s helm would treat every object otherwise; leave it out" $name $annotation) -}}
 {{- end -}}
@@ -112,9 +115,10 @@
 {{- end -}}
 {{- end }}
 
-{{/* The name of a label or an annotation: (list "commonLabels" "example.com/team"). */}}
+{{/* The name of a label or an annotation: (list "commonLabels" "example.com/team"), and a third that the pattern begins with. */}}
 {{- define "pointsman.validate.key" -}}
-{{- $pattern := printf "^(%s/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" (include "pointsman.dnsName" .) -}}
+{{- $start := gt (len .) 2 | ternary (last .) "" -}}
+{{- $pattern := printf "%s^(%s/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $start (include "pointsman.dnsName" .) -}}
 {{- if not (regexMatch $pattern (index . 1)) -}}
 {{- fail (printf "%s: %q is no name of a label or an annotation; write letters and digits, and between them the signs - _ . such as example.com/team" (index . 0) (index . 1)) -}}
 {{- end -}}

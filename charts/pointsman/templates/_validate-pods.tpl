@@ -71,15 +71,17 @@ take-over: set agent.takeOver
 
 {{- define "pointsman.validate.env" -}}
 {{- $name := printf "%s.extraEnv" (index . 0) -}}
-{{- $own := dict "NODE_NAME" "it is the name of the pod's node"
-  "KUBERNETES_SERVICE_HOST" "set k8sServiceHost" "KUBERNETES_SERVICE_PORT" "set k8sServicePort" -}}
+{{- $own := dict "KUBERNETES_SERVICE_HOST" "set k8sServiceHost" "KUBERNETES_SERVICE_PORT" "set k8sServicePort" -}}
+{{- if eq (index . 0) "agent" -}}
+{{- $_ := set $own "NODE_NAME" "it is the name of the pod's node" -}}
+{{- end -}}
 {{- range $flag, $instead := include "pointsman.ownFlags" (index . 0) | fromYaml -}}
 {{- $_ := set $own (printf "POINTSMAN_%s" ($flag | upper | replace "-" "_")) $instead -}}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range index . 1 -}}
-{{- if not (regexMatch "^[A-Za-z_][0-9A-Za-z_]*$" .name) -}}
-{{- fail (printf "%s: %q is no variable's name; write letters, digits and the sign _" $name .name) -}}
+{{- if not (regexMatch "^([A-Za-z_-]|\\.[0-9A-Za-z_-])[0-9A-Za-z_.-]*$" .name) -}}
+{{- fail (printf "%s: %q is no variable's name; write letters, digits and the signs _ . -" $name .name) -}}
 {{- else if hasKey $own .name -}}
 {{- fail (printf "%s: %s is the chart's own: %s" $name .name (get $own .name)) -}}
 {{- else if hasKey $seen .name -}}
@@ -99,7 +101,7 @@ take-over: set agent.takeOver
 {{- $paths := dict -}}
 {{- if eq $name "agent" -}}
 {{- $_ := set $volumes "state" false -}}
-{{- $_ := set $paths (index . 2) true -}}
+{{- $_ := set $paths (index . 2 | trimSuffix "/") true -}}
 {{- end -}}
 {{- range $values.extraVolumes -}}
 {{- if not (regexMatch (printf "^%s$" (include "pointsman.dnsLabel" $)) .name) -}}
@@ -113,10 +115,10 @@ take-over: set agent.takeOver
 {{- include "pointsman.validate.form" (list (printf "%s.extraVolumeMounts.mountPath" $name) .mountPath (include "pointsman.path" $) (include "pointsman.pathSays" $)) -}}
 {{- if not (get $volumes .name) -}}
 {{- fail (printf "%s.extraVolumeMounts: %s is not in %s.extraVolumes; add it there" $name .name $name) -}}
-{{- else if hasKey $paths .mountPath -}}
+{{- else if hasKey $paths (trimSuffix "/" .mountPath) -}}
 {{- fail (printf "%s.extraVolumeMounts: something else is mounted at %s; take another path" $name .mountPath) -}}
 {{- end -}}
-{{- $_ := set $paths .mountPath true -}}
+{{- $_ := set $paths (trimSuffix "/" .mountPath) true -}}
 {{- end -}}
 {{- end }}
 
@@ -142,7 +144,7 @@ take-over: set agent.takeOver
 {{- $name := printf "%s.resources" (index . 0) -}}
 {{- $resources := index . 1 | default dict -}}
 {{- range $kind := list "requests" "limits" -}}
-{{- range $resource, $amount := get $resources $kind | default dict -}}
+{{- range $resource, $amount := include "pointsman.merged" (list (get $resources $kind)) | fromYaml -}}
 {{- $full := printf "%s.%s.%s" $name $kind $resource -}}
 {{- include "pointsman.validate.form" (list $full $amount "^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$" "no amount; write a number with its unit, such as 100m or 128Mi") -}}
 {{- end -}}

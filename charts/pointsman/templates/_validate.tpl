@@ -21,6 +21,8 @@ may be; here stands what it could say only by a pattern, and what goes wrong tog
 {{- fail (printf "image.repository=%s: the digest goes into image.digest" .repository) -}}
 {{- else if contains ":" (splitList "/" .repository | last) -}}
 {{- fail (printf "image.repository=%s: the tag goes into image.tag" .repository) -}}
+{{- else if contains "@" .tag -}}
+{{- fail (printf "image.tag=%s: the digest goes into image.digest" .tag) -}}
 {{- end -}}
 {{- end }}
 
@@ -59,6 +61,12 @@ may be; here stands what it could say only by a pattern, and what goes wrong tog
 {{- fail (printf "proxy.detectLocal.interface: mode %s needs it" .mode) -}}
 {{- else if and (not $byInterface) .interface -}}
 {{- fail (printf "proxy.detectLocal.interface: it goes with modes BridgeInterface and InterfaceNamePrefix only, not with %s" .mode) -}}
+{{- end -}}
+{{- end -}}
+{{- range .nodePortAddresses -}}
+{{- $word := get (dict "primary" "Primary" "all" "All") (lower .) -}}
+{{- if and $word (ne . $word) -}}
+{{- fail (printf "proxy.nodePortAddresses: %s: write %s" . $word) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (gt (len .nodePortAddresses) 1) (or (has "Primary" .nodePortAddresses) (has "All" .nodePortAddresses)) -}}

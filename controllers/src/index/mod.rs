@@ -259,10 +259,11 @@ impl Index {
         self.dirty.nodes.extend(self.node_plans.iter().map(|plan| plan.name.clone()));
     }
 
-    /// How many slices and endpoints are ours.
+    /// How many slices and endpoints are ours: none where another controller writes them, under the same name.
     pub fn own_slices(&self) -> OwnSlices {
         let mut own = OwnSlices::default();
-        for slice in self.slices.iter().filter(|slice| slice.is_ours()) {
+        let ours = |slice: &&Arc<Slice>| self.policy().manage_slices && slice.is_ours();
+        for slice in self.slices.iter().filter(ours) {
             own.stored += 1;
             own.endpoints += i64::try_from(slice.content.endpoints.len()).unwrap_or_default();
         }

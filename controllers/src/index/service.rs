@@ -1,5 +1,6 @@
 //! Service → model, and what a change of a Service concerns.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use pointsman_crds::conditions::RefusalReason;
+use pointsman_crds::names::ANNOTATIONS_TOPOLOGY_MODE;
 use pointsman_crds::{IpFamily, ServiceRefused};
-use pointsman_planner::model::{Service, ServiceKey, ServicePort, TargetPort};
+use pointsman_planner::model::{Preferred, Service, ServiceKey, ServicePort, TargetPort};
 use pointsman_planner::plan::{claims, refused};
 use pointsman_planner::slice::family_of;
 
@@ -29,6 +31,7 @@ impl From<KubeService> for Item<Service> {
         let (source_ranges, source_ranges_unreadable) = reader.source_ranges(&spec);
         let external_local = spec.external_traffic_policy.as_deref() == Some("Local");
         let is_balanced = spec.type_.as_deref() == Some("LoadBalancer");
+        let preferred = preferred(&spec, service.metadata.annotations.as_ref());
         let affinity = spec.session_affinity_config.and_then(|config| config.client_ip?.timeout_seconds);
         let mut value = Service {
             key: ServiceKey::new(key.0.clone(), key.1.clone()),
@@ -56,11 +59,23 @@ impl From<KubeService> for Item<Service> {
                 .filter(|_| is_balanced && external_local),
             affinity: (spec.session_affinity.as_deref() == Some("ClientIP"))
                 .then(|| u32::try_from(affinity.unwrap_or(AFFINITY_SECONDS)).unwrap_or_default()),
+            preferred,
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
             malformed: Vec::new(),
         };
         value.malformed = reader.notes;
         Item { key, value: Some(value) }
+    }
+}
+
+/// Hints by capacity (KEP-2433), where an annotation asks for them, take precedence; this version writes none.
+fn preferred(spec: &ServiceSpec, annotations: Option<&BTreeMap<String, String>>) -> Preferred {
+    let mode = ANNOTATIONS_TOPOLOGY_MODE.iter().find_map(|name| annotations?.get(*name));
+    match (mode.map(String::as_str), spec.traffic_distribution.as_deref()) {
+        (Some("Auto" | "auto"), _) => Preferred::Any,
+        (_, Some("PreferClose" | "PreferSameZone")) => Preferred::SameZone,
+        (_, Some("PreferSameNode")) => Preferred::SameNode,
+        _ => Preferred::Any,
     }
 }
 

@@ -64,7 +64,8 @@ fn made_by_both(world: &World, account: &mut Account) -> Result<()> {
     let service = |n: usize| {
         format!(
             "{{apiVersion: v1, kind: Service, metadata: {{name: both-{n}, namespace: default}}, \
-               spec: {{ipFamilyPolicy: RequireDualStack, selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}}}"
+               spec: {{ipFamilyPolicy: RequireDualStack, trafficDistribution: PreferSameNode, selector: {{app: web}}, \
+               ports: [{{port: 80, targetPort: 8080}}]}}}}"
         )
     };
     let begun = Instant::now();
@@ -82,9 +83,13 @@ fn made_by_both(world: &World, account: &mut Account) -> Result<()> {
         .iter()
         .filter(|slice| service_of(slice).is_some_and(|name| name.starts_with("both-")))
         .collect();
-    let ready = |slice: &&Value| slice["endpoints"].as_array().is_some_and(|endpoints| endpoints.len() == 4);
+    let hinted = |endpoint: &Value| endpoint["hints"]["forNodes"][0]["name"] == endpoint["nodeName"];
+    let ready = |slice: &&Value| {
+        let endpoints = slice["endpoints"].as_array();
+        endpoints.is_some_and(|endpoints| endpoints.len() == 4 && endpoints.iter().all(hinted))
+    };
     let all = of_new.len() == 2 * SERVICES && of_new.iter().all(ready);
-    account.claim(all, "each has one slice per family then, with all endpoints", || {
+    account.claim(all, "each has one slice per family then, with all endpoints and their hints", || {
         format!(
             "{} slices, {} of them with all endpoints",
             of_new.len(),

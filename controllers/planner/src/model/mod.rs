@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use node::Node;
 pub use pod::{ContainerPort, Pod};
-pub use service::{Service, ServicePort, TargetPort};
+pub use service::{Preferred, Service, ServicePort, TargetPort};
 pub use slice::{Slice, SliceContent, SliceEndpoint, SlicePort, TargetRef};
 
 /// Labels, or a selector over labels.

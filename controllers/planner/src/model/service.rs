@@ -50,6 +50,8 @@ pub struct Service {
     pub health_check_node_port: Option<NonZeroU16>,
     /// Client IP affinity, in seconds.
     pub affinity: Option<u32>,
+    /// Which endpoints clients shall prefer.
+    pub preferred: Preferred,
     /// Pods that are not ready count as ready (publishNotReadyAddresses).
     pub publish_not_ready: bool,
     /// What could not be read.
@@ -71,6 +73,18 @@ pub struct ServicePort {
     pub target: TargetPort,
     /// What is spoken there.
     pub app_protocol: Option<String>,
+}
+
+/// Which endpoints clients shall prefer: trafficDistribution, told to proxies by hints in slices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preferred {
+    /// None.
+    #[default]
+    Any,
+    /// Those in the client's zone (KEP-4444).
+    SameZone,
+    /// Those on the client's node, then those in its zone (KEP-3015).
+    SameNode,
 }
 
 /// Where an endpoint answers.

@@ -7,7 +7,9 @@ use pointsman_crds::IpFamily;
 
 use super::pack::{EndpointKey, Endpoints};
 use super::{SliceInput, family_of};
-use crate::model::{Labels, Pod, Service, ServicePort, SliceEndpoint, SlicePort, TargetPort, TargetRef};
+use crate::model::{
+    Labels, Pod, Preferred, Service, ServicePort, SliceEndpoint, SlicePort, TargetPort, TargetRef,
+};
 
 /// Whether `selector` matches `labels`: every pair of it is there. An empty selector matches everything.
 pub fn selects(selector: &Labels, labels: &Labels) -> bool {
@@ -30,7 +32,7 @@ pub fn desired(
             missing_nodes.insert(name.clone());
             continue;
         }
-        let endpoint = SliceEndpoint {
+        let mut endpoint = SliceEndpoint {
             address,
             ready: input.service.publish_not_ready || (pod.ready && !pod.terminating),
             serving: pod.ready,
@@ -46,9 +48,21 @@ pub fn desired(
             for_zones: Vec::new(),
             for_nodes: Vec::new(),
         };
+        hint(&mut endpoint, input.service.preferred);
         groups.entry(ports(input.service, pod)).or_default().insert(EndpointKey::from(&endpoint), endpoint);
     }
     groups
+}
+
+/// Hints that keep clients near. Proxies follow them only where every ready endpoint has one, so an endpoint without a zone or a node takes
+/// the whole Service back to all endpoints.
+fn hint(endpoint: &mut SliceEndpoint, preferred: Preferred) {
+    if endpoint.ready && preferred != Preferred::Any {
+        endpoint.for_zones = endpoint.zone.iter().cloned().collect();
+    }
+    if endpoint.ready && preferred == Preferred::SameNode {
+        endpoint.for_nodes = endpoint.node.iter().cloned().collect();
+    }
 }
 
 /// A Pod has a name of its own in DNS only under the headless Service that it names as its subdomain.

@@ -8,7 +8,7 @@ use pointsman_crds::{IpFamily, Protocol};
 use proptest::prelude::*;
 
 use super::{ENDPOINTS_PER_SLICE, SlicePlan, SliceWrite};
-use crate::model::{ContainerPort, Pod, Service, Slice, SliceEndpoint, TargetPort};
+use crate::model::{ContainerPort, Pod, Preferred, Service, Slice, SliceEndpoint, TargetPort};
 use crate::testing::{acknowledge, labels, number, pod, pods, port, slices_for, stored, web};
 
 /// Creations, updates, deletions.
@@ -159,6 +159,38 @@ fn conditions_follow_the_pod() {
             expected,
             "ready {ready}, terminating {terminating}, publish {publish}"
         );
+    }
+}
+
+#[test]
+fn hints_keep_clients_near_those_who_are_ready() {
+    let (a, n) = (["a".to_owned()].to_vec(), ["node-1".to_owned()].to_vec());
+    let adrift = Pod { node: None, ..pod(1) };
+    let unready = Pod { ready: false, ..pod(1) };
+    let leaving = Pod { terminating: true, ..pod(1) };
+    let cases = [
+        (Preferred::Any, pod(1), (vec![], vec![])),
+        (Preferred::SameZone, pod(1), (a.clone(), vec![])),
+        (Preferred::SameNode, pod(1), (a, n)),
+        (Preferred::SameNode, adrift, (vec![], vec![])),
+        (Preferred::SameNode, unready, (vec![], vec![])),
+        (Preferred::SameNode, leaving, (vec![], vec![])),
+    ];
+    for (preferred, pod, expected) in cases {
+        let service = Service { preferred, ..web() };
+        let pods = [pod];
+        let slices = acknowledge(&service, &[], slices_for(&service, &pods, &[], 100).writes);
+        let endpoint = &slices[0].content.endpoints[0];
+        assert_eq!(
+            (&endpoint.for_zones, &endpoint.for_nodes),
+            (&expected.0, &expected.1),
+            "{preferred:?} {pods:?}"
+        );
+        // Whoever asks for another distance has its slices rewritten, and nobody else.
+        let changes = usize::from(expected != (vec![], vec![]));
+        let all = Service { preferred: Preferred::Any, ..web() };
+        assert_eq!(counts(&slices_for(&service, &pods, &slices, 100)), (0, 0, 0));
+        assert_eq!(counts(&slices_for(&all, &pods, &slices, 100)), (0, changes, 0), "{preferred:?}");
     }
 }
 
