@@ -126,7 +126,7 @@ pub struct ProgrammedStatus {
     pub services: u32,
     /// Addresses and ports that answer or reject.
     pub frontends: u32,
-    /// Distinct endpoints (address, port, protocol).
+    /// Distinct endpoints (address, port, protocol) of each Service, summed over Services.
     pub endpoints: u32,
     /// Fingerprint of the kernel's state in canonical form: equal digests, equal behaviour.
     #[schemars(length(max = 64))]

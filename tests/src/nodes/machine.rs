@@ -2,6 +2,7 @@
 //! its own at `/run`, `/var/lib` and `/var/log`. When its first process ends the kernel ends all the others, and their mounts and the pods'
 //! networks go with them, however this program itself may end.
 
+use std::ffi::OsStr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,7 +49,7 @@ impl Machine {
     }
 
     /// A program that will run inside.
-    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(self.entry()).arg(program);
         command
@@ -85,17 +86,15 @@ impl Machine {
 
     /// Two nodes on one machine must not share what kubelet, containerd, CNI and `hostPath` volumes keep at fixed places.
     fn mount(&self, disk: &Path) -> Result<()> {
-        let mut table = String::from("tmpfs /run tmpfs mode=755 0 0\n");
+        let mount = |args: &[&OsStr]| run(self.command("mount").args(args))?.success().map(drop);
+        // One by one: a table for `mount --all` would skip /run where the machine's own is a tmpfs of the same name, as systemd has it.
+        mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"].map(OsStr::new))?;
         for (name, target) in [("lib", "/var/lib"), ("log", "/var/log")] {
             let source = disk.join(name);
             std::fs::create_dir_all(&source).with_context(|| format!("make {}", source.display()))?;
-            let source = source.to_str().filter(|path| !path.contains(char::is_whitespace));
-            let source = source.context("the folder for temporary files has white space in its path")?;
-            table.push_str(&format!("{source} {target} none bind 0 0\n"));
+            mount(&[OsStr::new("--bind"), source.as_os_str(), OsStr::new(target)])?;
         }
-        let path = disk.join("mounts");
-        std::fs::write(&path, table).with_context(|| format!("write {}", path.display()))?;
-        run(self.command("mount").arg("--all").arg("--fstab").arg(&path))?.success().map(drop)
+        Ok(())
     }
 
     /// Switches it off as a power failure does, and waits until its last process is gone.
