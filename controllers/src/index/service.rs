@@ -226,3 +226,34 @@ impl Indexed for Service {
         index.services.keys().map(|key| (key.namespace.clone(), key.name.clone())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_a_service_prefers() {
+        let [older, newer] = ANNOTATIONS_TOPOLOGY_MODE;
+        type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], Preferred);
+        let cases: [Case<'_>; 9] = [
+            (None, &[], Preferred::Any),
+            (Some("PreferClose"), &[], Preferred::SameZone),
+            (Some("PreferSameZone"), &[], Preferred::SameZone),
+            (Some("PreferSameNode"), &[], Preferred::SameNode),
+            (Some("PreferLater"), &[], Preferred::Any),
+            (Some("PreferClose"), &[(newer, "Auto")], Preferred::Any),
+            (Some("PreferClose"), &[(newer, "Disabled")], Preferred::SameZone),
+            (Some("PreferClose"), &[(older, "Disabled"), (newer, "Auto")], Preferred::SameZone),
+            (Some("PreferClose"), &[(older, "auto"), (newer, "Disabled")], Preferred::Any),
+        ];
+        for (distribution, annotations, expected) in cases {
+            let spec = ServiceSpec {
+                traffic_distribution: distribution.map(str::to_owned),
+                ..ServiceSpec::default()
+            };
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let annotations: BTreeMap<String, String> = annotations.iter().map(pair).collect();
+            assert_eq!(preferred(&spec, Some(&annotations)), expected, "{distribution:?} {annotations:?}");
+        }
+    }
+}

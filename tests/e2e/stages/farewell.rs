@@ -94,7 +94,7 @@ fn removed(world: &World, account: &mut Account) -> Result<()> {
     let ours: Vec<&str> = of_cluster.lines().filter(|name| name.contains("pointsman")).collect();
     account.claim(
         ours.is_empty(),
-        "uninstalled, and its kinds deleted, the cluster has nothing of ours",
+        "uninstalled, and its kinds deleted, no object of the cluster as a whole is ours",
         || ours.join(", "),
     )?;
     let in_namespace = left_in_namespace(world)?;
